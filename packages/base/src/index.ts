@@ -1,0 +1,1 @@
+export { BerthError, type BerthErrorOptions, errnoOf, isCode } from "./error.ts";

@@ -1,0 +1,53 @@
+import type { Descriptor, Digest, ImageConfig } from "@berth/oci";
+
+/** One image in the local store: a config with its unpacked layers, and the names that point at it. */
+export interface Image {
+  /** Digest of the config blob: what docker prints as IMAGE ID. */
+  readonly id: Digest;
+  /** Fully qualified names with tag, for example `docker.io/library/alpine:3.22`. */
+  readonly names: readonly string[];
+  /** `repository@sha256:…` of the manifest or index the names were pulled by. */
+  readonly repoDigests: readonly string[];
+  readonly manifest: Descriptor;
+  readonly config: ImageConfig;
+  readonly layers: readonly Descriptor[];
+  /** Chain id of the top layer: the parent that a container's snapshot is prepared on. */
+  readonly chainId: Digest;
+  /** Sum of the layers' compressed sizes plus config and manifest, bytes. */
+  readonly sizeBytes: number;
+  /** Unix time in ms, from the config; 0 when absent. */
+  readonly createdAtMs: number;
+}
+
+/** Progress of one layer or of the whole pull; drawn by the CLI. */
+export type PullProgress =
+  | { readonly kind: "resolved"; readonly ref: string; readonly digest: Digest; readonly layers: readonly Descriptor[] }
+  | { readonly kind: "exists"; readonly digest: Digest }
+  | { readonly kind: "download"; readonly digest: Digest; readonly doneBytes: number; readonly totalBytes: number }
+  | { readonly kind: "unpack"; readonly digest: Digest }
+  | { readonly kind: "done"; readonly digest: Digest };
+
+export interface PullOptions {
+  /** `os/arch[/variant]`; default: this host. */
+  readonly platform?: string | undefined;
+  readonly onProgress?: ((event: PullProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The image store. Every method is safe beside other processes that use the same store. */
+export interface Images {
+  /** Downloads and unpacks; what is there already is not fetched again. */
+  pull(ref: string, options?: PullOptions): Promise<Image>;
+  /** Reads an OCI layout (directory or tar) or docker archive (tar, may be gzip or zstd). */
+  load(path: string, options?: PullOptions): Promise<readonly Image[]>;
+  /** By name (normalised as docker does), `name@digest`, id or unique id prefix (≥ 4 hex digits). */
+  find(ref: string): Image | undefined;
+  /** As find, but throws NotFound with docker's wording and a hint. */
+  get(ref: string): Image;
+  list(): readonly Image[];
+  /**
+   * Removes the name; when it was the last one, or `ref` is an id, the image with its unused layers.
+   * @throws {BerthError} FailedPrecondition when a container uses it (and not force) or an id has several names
+   */
+  remove(ref: string, options?: { readonly force?: boolean }): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }>;
+}

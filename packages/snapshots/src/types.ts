@@ -1,0 +1,37 @@
+import type { Digest } from "@berth/oci";
+
+/** A mount as data; options are fstab-style. The same shape as the monitor's and keel host's mounts. */
+export interface SnapshotMount {
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/**
+ * Layer storage. A committed snapshot is named by its chain id and immutable; a container's writable one by its key.
+ * Directories: `snapshots/<n>/{fs,work}`, the database is the index (design.md section 5).
+ */
+export interface Snapshots {
+  has(chainId: Digest): boolean;
+  /**
+   * Unpacks one layer on top of `parent` (undefined: first layer): runs `apply` with a fresh directory's mounts, then
+   * commits under `chainId`. A crash at any point leaves an uncommitted directory that `recover` removes.
+   * When another process commits the same chain id meanwhile, that one is used.
+   */
+  commitLayer(options: {
+    readonly chainId: Digest;
+    readonly parent: Digest | undefined;
+    /** Absolute paths: `upper` to write into, `lowers` top first (empty for the first layer), `work` for overlayfs. */
+    readonly apply: (dirs: { readonly upper: string; readonly work: string; readonly lowers: readonly string[] }) => Promise<void>;
+  }): Promise<void>;
+  /** Makes (or finds) the writable snapshot `key` on `parent`; returns its mount. Nothing is mounted. */
+  prepare(key: string, parent: Digest | undefined): SnapshotMount;
+  /** Idempotent. Must not be mounted any more. */
+  remove(key: string): Promise<void>;
+  /** @throws FailedPrecondition when another snapshot stands on it. Idempotent when absent. */
+  removeLayer(chainId: Digest): Promise<void>;
+  /** Bytes in the writable layer of `key`. */
+  usage(key: string): Promise<number>;
+  /** Removes directories without a row and rows that never committed. Safe beside running unpacks of live processes. */
+  recover(): Promise<void>;
+}

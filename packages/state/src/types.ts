@@ -1,0 +1,25 @@
+import type { DatabaseSync } from "node:sqlite";
+
+/** One step of the schema; runs in its own transaction. `package` + `id` is unique, ids grow within a package. */
+export interface Migration {
+  readonly package: string;
+  readonly id: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** The SQLite file of one data root, opened with WAL. Several processes may have it open. */
+export interface State extends Disposable {
+  readonly db: DatabaseSync;
+  /** BEGIN IMMEDIATE … COMMIT; rolls back when `body` throws. `body` must be synchronous. Nested calls join the outer one. */
+  transaction<T>(body: () => T): T;
+  /**
+   * Takes the named lease for this process (pid + start time) or waits for the holder to release it or die, at most
+   * `timeoutMs` (default 60 000; then DeadlineExceeded naming the holder's pid). Released by dispose.
+   */
+  lease(name: string, options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<Disposable>;
+  /** True if the process that wrote this owner token (see `owner`) still lives. */
+  ownerAlive(owner: string): boolean;
+  /** Token `pid:starttime:boot-id` of this process, to store in rows that mark work in progress. */
+  readonly owner: string;
+}
