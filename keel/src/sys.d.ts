@@ -45,6 +45,8 @@ interface Sys {
   clockMonotonicUs(): number;
   /** "2026-11-24T08:00:00.123456789Z" for now. */
   rfc3339Nano(): string;
+  /** Lower-case hex SHA-256 of the string's UTF-8 bytes (nettle). */
+  sha256(s: string): string;
   strlenUtf8(s: string): number;
   bytesFromString(s: string): Bytes;
   stringFromBytes(b: Bytes, start: number, end: number): string;

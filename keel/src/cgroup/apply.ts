@@ -1,0 +1,171 @@
+import * as c from "../lib/consts.ts";
+import { callError, must, runtimeError } from "../lib/errors.ts";
+import type { CgroupDir, CgroupPlan, CgroupWrite } from "./plan.ts";
+
+/** Makes the cgroups with their limits; what was made is in `made` for undoing, also when it throws. */
+export function makeCgroups(plan: CgroupPlan, made: string[]): void {
+  for (let i = 0; i < plan.dirs.length; i++) {
+    const dir = plan.dirs[i] as CgroupDir;
+    makeDir(dir, plan.delegate, made);
+    const fd = must(sys.open(dir.path, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${dir.path}`);
+    for (let k = 0; k < dir.writes.length; k++) applyWrite(fd, dir, dir.writes[k] as CgroupWrite);
+    sys.close(fd);
+  }
+}
+
+function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[]): void {
+  let result = sys.mkdirat(c.AT_FDCWD, dir.path, 0o755);
+  if (result === -c.ENOENT) {
+    makeParents(dir, delegate);
+    result = sys.mkdirat(c.AT_FDCWD, dir.path, 0o755);
+  } else if (result >= 0 && delegate.length > 0) delegateTo(dir.path.substring(0, dir.path.lastIndexOf("/")), delegate);
+  if (result === -c.EEXIST) {
+    checkReusable(dir);
+    made.push(dir.path);
+    return;
+  }
+  if (result < 0) {
+    const hint = -result === c.EROFS || -result === c.EACCES ? "run as root with a writable cgroup mount" : undefined;
+    throw callError(`make cgroup ${dir.path}`, result, hint);
+  }
+  made.push(dir.path);
+  if (dir.controllers === "cpuset" || dir.controllers.split(",").indexOf("cpuset") >= 0) inheritCpuset(dir.path);
+}
+
+/** A cgroup that is there already may be used when nobody lives in it and it is not frozen (joining would hang). */
+function checkReusable(dir: CgroupDir): void {
+  const procs = sys.readFile(`${dir.path}/cgroup.procs`);
+  if (typeof procs === "string" && procs !== "") {
+    throw runtimeError("FailedPrecondition", `container's cgroup is not empty: ${dir.path} holds process ${procs.split("\n")[0]}`, "choose another linux.cgroupsPath or end that process");
+  }
+  const frozen = sys.readFile(`${dir.path}/${dir.controllers === "" ? "cgroup.freeze" : "freezer.state"}`);
+  if (typeof frozen === "string" && /^(1|FR)/.test(frozen)) {
+    throw runtimeError("FailedPrecondition", `container's cgroup unexpectedly frozen: ${dir.path}`, "thaw it or choose another linux.cgroupsPath");
+  }
+}
+
+function makeParents(dir: CgroupDir, delegate: readonly string[]): void {
+  const parts = dir.path.substring(dir.mountpoint.length).split("/");
+  let path = dir.mountpoint;
+  const cpuset = dir.controllers.split(",").indexOf("cpuset") >= 0;
+  for (let i = 1; i < parts.length - 1; i++) {
+    if (delegate.length > 0) delegateTo(path, delegate);
+    path += `/${parts[i]}`;
+    const result = sys.mkdirat(c.AT_FDCWD, path, 0o755);
+    if (result < 0 && result !== -c.EEXIST) throw callError(`make cgroup ${path}`, result);
+    if (result >= 0 && cpuset) inheritCpuset(path);
+  }
+  if (delegate.length > 0) delegateTo(path, delegate);
+}
+
+/** A new cpuset of v1 has no cpus and no memory nodes: nothing can join it before it gets its parent's. */
+function inheritCpuset(path: string): void {
+  const parent = path.substring(0, path.lastIndexOf("/"));
+  const files = ["cpuset.cpus", "cpuset.mems"];
+  for (let i = 0; i < files.length; i++) {
+    const value = sys.readFile(`${parent}/${files[i]}`);
+    if (typeof value === "string" && value !== "\n") sys.writeFileAt(c.AT_FDCWD, `${path}/${files[i]}`, value, c.O_WRONLY, 0);
+  }
+}
+
+/** Delegates what the parent has; a controller that is missing there shows when its limit is written. */
+function delegateTo(parent: string, wanted: readonly string[]): void {
+  const have = sys.readFile(`${parent}/cgroup.controllers`);
+  const active = sys.readFile(`${parent}/cgroup.subtree_control`);
+  if (typeof have === "number" || typeof active === "number") return;
+  for (let i = 0; i < wanted.length; i++) {
+    const name = wanted[i] as string;
+    const among = (list: string): boolean => ` ${list.replace("\n", "")} `.indexOf(` ${name} `) >= 0;
+    if (among(have) && !among(active)) sys.writeFileAt(c.AT_FDCWD, `${parent}/cgroup.subtree_control`, `+${name}`, c.O_WRONLY, 0);
+  }
+}
+
+function applyWrite(fd: number, dir: CgroupDir, write: CgroupWrite): void {
+  const file = sys.openat(fd, write.file, c.O_WRONLY, 0);
+  if (file < 0) {
+    // hosts without swap accounting have no memsw file: the memory limit alone still holds
+    if (file === -c.ENOENT && write.file.indexOf("memsw") >= 0) return;
+    throw callError(`apply ${write.field}: open ${dir.path}/${write.file}`, file, file === -c.ENOENT ? "the kernel or the parent cgroup lacks this controller" : undefined);
+  }
+  for (let i = 0; i < write.lines.length; i++) {
+    const line = write.lines[i] as string;
+    const result = sys.write(file, line);
+    if (result < 0) {
+      sys.close(file);
+      throw callError(`apply ${write.field}: write "${line}" to ${dir.path}/${write.file}`, result);
+    }
+  }
+  sys.close(file);
+}
+
+/** Moves a process into the cgroups of every hierarchy. */
+export function joinCgroups(paths: readonly string[], pid: number): void {
+  for (let i = 0; i < paths.length; i++) {
+    const result = sys.writeFileAt(c.AT_FDCWD, `${paths[i]}/cgroup.procs`, String(pid), c.O_WRONLY, 0);
+    if (result < 0 && result !== -c.ENOENT) throw callError(`join cgroup ${paths[i]}`, result);
+  }
+}
+
+/** Removes the cgroups with whatever groups the container made below; retries while the kernel still ends processes. */
+export function removeCgroups(paths: readonly string[]): void {
+  for (let i = 0; i < paths.length; i++) {
+    const path = paths[i] as string;
+    for (let attempt = 0; ; attempt++) {
+      const result = sys.unlinkat(c.AT_FDCWD, path, c.AT_REMOVEDIR);
+      if (result >= 0 || result === -c.ENOENT) break;
+      if (result !== -c.EBUSY || attempt >= 100) throw callError(`remove cgroup ${path}`, result);
+      removeChildren(path);
+      if (attempt > 0) sys.poll([], attempt < 10 ? 2 : 20, []);
+    }
+  }
+}
+
+function removeChildren(path: string): void {
+  const fd = sys.open(path, c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW, 0);
+  if (fd < 0) return;
+  const names = sys.readdir(fd);
+  if (typeof names !== "number") {
+    for (let i = 0; i < names.length; i++) {
+      const child = `${path}/${names[i]}`;
+      const stat = sys.fstatat(fd, names[i] as string, c.AT_SYMLINK_NOFOLLOW);
+      if (typeof stat === "number" || (stat.mode & c.S_IFMT) !== c.S_IFDIR) continue;
+      removeChildren(child);
+      sys.unlinkat(c.AT_FDCWD, child, c.AT_REMOVEDIR);
+    }
+  }
+  sys.close(fd);
+}
+
+/** All processes in the cgroup of one hierarchy and below it. */
+export function listProcesses(path: string): number[] {
+  const found: number[] = [];
+  const text = sys.readFile(`${path}/cgroup.procs`);
+  if (typeof text === "string") {
+    const lines = text.split("\n");
+    for (let i = 0; i < lines.length; i++) if (lines[i]) found.push(Number(lines[i]));
+  }
+  const fd = sys.open(path, c.O_RDONLY | c.O_DIRECTORY, 0);
+  if (fd < 0) return found;
+  const names = sys.readdir(fd);
+  if (typeof names !== "number") {
+    for (let i = 0; i < names.length; i++) {
+      const stat = sys.fstatat(fd, names[i] as string, c.AT_SYMLINK_NOFOLLOW);
+      if (typeof stat === "number" || (stat.mode & c.S_IFMT) !== c.S_IFDIR) continue;
+      const below = listProcesses(`${path}/${names[i]}`);
+      for (let k = 0; k < below.length; k++) found.push(below[k] as number);
+    }
+  }
+  sys.close(fd);
+  return found;
+}
+
+/** True when the freezer of one of the hierarchies says frozen. */
+export function isFrozen(paths: readonly string[]): boolean {
+  for (let i = 0; i < paths.length; i++) {
+    const path = paths[i] as string;
+    const v1 = path.indexOf("/freezer/") >= 0;
+    const text = sys.readFile(v1 ? `${path}/freezer.state` : `${path}/cgroup.freeze`);
+    if (typeof text === "string") return /^(1|FR)/.test(text);
+  }
+  return false;
+}

@@ -1,0 +1,79 @@
+import * as c from "../lib/consts.ts";
+import { callError, runtimeError } from "../lib/errors.ts";
+
+/** One mounted cgroup v1 hierarchy. */
+export interface Hierarchy {
+  /** As in /proc/self/cgroup: `cpu,cpuacct` or `name=systemd`. */
+  readonly controllers: string;
+  readonly mountpoint: string;
+  /** Own cgroup of this process below the mount point, "/" or "/a/b". */
+  readonly own: string;
+}
+
+/**
+ * The host's cgroup layout. `unified`: v2 alone at `v2Mount`. Otherwise the v1 hierarchies; hybrid hosts have a v2
+ * mount beside them, which holds no controllers and is not used.
+ */
+export interface CgroupLayout {
+  readonly unified: boolean;
+  readonly v1: readonly Hierarchy[];
+  readonly v2Mount: string;
+  readonly v2Own: string;
+}
+
+/** Reads the layout. Mount points are first guessed where every distribution has them, then looked up in mountinfo. */
+export function readCgroupLayout(): CgroupLayout {
+  const text = sys.readFile("/proc/self/cgroup");
+  if (typeof text === "number") throw callError("read /proc/self/cgroup", text);
+  const fd = sys.open("/sys/fs/cgroup", c.O_PATH | c.O_DIRECTORY, 0);
+  const unified = fd >= 0 && sys.fstatfsType(fd) === c.CGROUP2_SUPER_MAGIC;
+  const lines = text.split("\n");
+  const v1: Hierarchy[] = [];
+  let v2Own = "/";
+  let mounts: { [controllers: string]: string } | undefined;
+  for (let i = 0; i < lines.length; i++) {
+    const match = /^\d+:([^:]*):(.*)$/.exec(lines[i] as string);
+    if (!match) continue;
+    const controllers = match[1] as string;
+    const own = match[2] as string;
+    if (controllers === "") {
+      v2Own = own;
+      continue;
+    }
+    if (unified || fd < 0) continue;
+    const name = controllers.replace(/^name=/, "");
+    let mountpoint = `/sys/fs/cgroup/${name}`;
+    if (sys.faccessat(fd, `${name}/cgroup.procs`, 0, 0) < 0) {
+      if (!mounts) mounts = readMounts();
+      mountpoint = mounts[controllers] || "";
+    }
+    if (mountpoint) v1.push({ controllers, mountpoint, own });
+  }
+  if (fd >= 0) sys.close(fd);
+  if (!unified && v1.length === 0) {
+    throw runtimeError("FailedPrecondition", "find the cgroup hierarchies: nothing is mounted at /sys/fs/cgroup", "mount cgroup2 there: mount -t cgroup2 none /sys/fs/cgroup");
+  }
+  return { unified, v1, v2Mount: "/sys/fs/cgroup", v2Own };
+}
+
+/** Mount point by controller list, from mountinfo: `… - cgroup cgroup rw,cpu,cpuacct`. */
+function readMounts(): { [controllers: string]: string } {
+  const found: { [controllers: string]: string } = {};
+  const text = sys.readFile("/proc/self/mountinfo");
+  if (typeof text === "number") return found;
+  const lines = text.split("\n");
+  for (let i = 0; i < lines.length; i++) {
+    const line = lines[i] as string;
+    const dash = line.indexOf(" - cgroup ");
+    if (dash < 0) continue;
+    const mountpoint = (line.split(" ")[4] || "").replace(/\\040/g, " ");
+    const options = (line.substring(dash + 10).split(" ")[1] || "").split(",");
+    const controllers: string[] = [];
+    for (let k = 0; k < options.length; k++) {
+      const option = options[k] as string;
+      if (!/^(rw|ro|noprefix|clone_children|xattr|release_agent=.*|cpuset_v2_mode)$/.test(option)) controllers.push(option);
+    }
+    found[controllers.join(",")] = mountpoint;
+  }
+  return found;
+}

@@ -1,0 +1,97 @@
+import { checkId, parseArgs } from "../lib/args.ts";
+import { context } from "../lib/context.ts";
+import { runtimeError } from "../lib/errors.ts";
+import { readJson } from "../lib/files.ts";
+import { runCommand } from "../lib/report.ts";
+import { execInContainer } from "../run/exec.ts";
+import { attend, openSignals } from "../run/foreground.ts";
+import { CAPABILITIES } from "../spec/capabilities.ts";
+import type { Process, Spec } from "../spec/types.ts";
+import { validateProcess } from "../spec/validate.ts";
+import { getRecord, readSpec } from "../state/store.ts";
+
+const FLAGS = {
+  flags: {
+    "console-socket": "string", "pidfd-socket": "string", cwd: "string", env: "list", tty: "bool", user: "string",
+    "additional-gids": "list", process: "string", detach: "bool", "pid-file": "string", "process-label": "string",
+    apparmor: "string", "no-new-privs": "bool", cap: "list", "preserve-fds": "string", cgroup: "string",
+    "ignore-paused": "bool", "no-subreaper": "bool",
+  },
+  short: { e: "env", t: "tty", u: "user", g: "additional-gids", p: "process", d: "detach", c: "cap" },
+} as const;
+
+type Parsed = ReturnType<typeof parseArgs>;
+
+function exec(): number {
+  const parsed = parseArgs(context().args, FLAGS);
+  const { values } = parsed;
+  if (parsed.rest.length === 0) throw runtimeError("InvalidArgument", '"keel exec" requires a minimum of 1 argument, the container id');
+  const id = checkId(parsed.rest[0] as string);
+  getRecord(id);
+  const spec = readSpec(id);
+  const process = validateProcess(values["process"] ? readJson(values["process"], "process file") : processFromFlags(spec, parsed), "process");
+  const detach = values["detach"] === "true";
+  const signals = detach ? -1 : openSignals();
+  const executed = execInContainer({
+    id,
+    process,
+    spec,
+    consoleSocket: values["console-socket"] || "",
+    pidFile: values["pid-file"] || "",
+    detach,
+    preserveFds: Number(values["preserve-fds"] || 0),
+    ignorePaused: values["ignore-paused"] === "true",
+  });
+  return detach ? 0 : attend(executed.pid, executed.master, signals);
+}
+
+/** The container's own process with what the flags change: runc's and crun's defaults. */
+function processFromFlags(spec: Spec, parsed: Parsed): Process {
+  const { values, lists } = parsed;
+  const base = spec.process as Process;
+  const args = parsed.rest.slice(1);
+  if (args.length === 0) throw runtimeError("InvalidArgument", "process args cannot be empty", "name the command after the container id");
+  const caps = (lists["cap"] || []).map((name) => {
+    const full = name.toUpperCase().indexOf("CAP_") === 0 ? name.toUpperCase() : `CAP_${name.toUpperCase()}`;
+    if (CAPABILITIES.indexOf(full) < 0) throw runtimeError("InvalidArgument", `--cap: unknown capability "${name}"`);
+    return full;
+  });
+  const user = parseUser(values["user"], base, lists["additional-gids"] || []);
+  const own = base.capabilities || {};
+  // never into the inheritable set: it would survive a later execve (CVE-2022-29162)
+  const capabilities =
+    caps.length === 0
+      ? own
+      : {
+          bounding: (own.bounding || []).concat(caps),
+          effective: (own.effective || []).concat(caps),
+          permitted: (own.permitted || []).concat(caps),
+          inheritable: own.inheritable || [],
+          ambient: own.ambient || [],
+        };
+  const process: { -readonly [key in keyof Process]: Process[key] } = {
+    terminal: values["tty"] === "true",
+    user,
+    args,
+    env: (base.env || []).concat(lists["env"] || []),
+    cwd: values["cwd"] || base.cwd,
+    noNewPrivileges: values["no-new-privs"] === "true" || base.noNewPrivileges === true,
+    apparmorProfile: values["apparmor"] || base.apparmorProfile || "",
+    selinuxLabel: values["process-label"] || base.selinuxLabel || "",
+  };
+  if (base.capabilities || caps.length > 0) process.capabilities = capabilities;
+  if (base.rlimits) process.rlimits = base.rlimits;
+  return process;
+}
+
+/** `UID[:GID]`, numbers only; the gid is 0 when it is not given, the uid is never dropped (CVE-2026-30892). */
+function parseUser(text: string | undefined, base: Process, groups: readonly string[]): NonNullable<Process["user"]> {
+  const own = base.user || { uid: 0, gid: 0 };
+  const additionalGids = groups.length > 0 ? groups.map(Number) : own.additionalGids || [];
+  if (text === undefined) return { uid: own.uid, gid: own.gid, additionalGids };
+  const match = /^(\d+)(?::(\d+))?$/.exec(text);
+  if (!match) throw runtimeError("InvalidArgument", `--user: must be UID[:GID] in numbers, is "${text}"`);
+  return { uid: Number(match[1]), gid: match[2] === undefined ? 0 : Number(match[2]), additionalGids: groups.map(Number) };
+}
+
+runCommand(exec, 255);

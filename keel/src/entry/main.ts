@@ -1,0 +1,125 @@
+// The module that always runs: global flags, then the module of the command. Keep it tiny: every call pays for it.
+import type { Context } from "../lib/context.ts";
+
+const MODULES: { readonly [command: string]: string } = {
+  create: "create",
+  run: "create",
+  exec: "exec",
+  start: "control",
+  state: "control",
+  kill: "control",
+  delete: "control",
+  list: "control",
+  pause: "control",
+  resume: "control",
+  ps: "control",
+  spec: "spec",
+  features: "spec",
+  monitor: "monitor",
+  unpack: "unpack",
+  host: "host",
+};
+
+const HELP = `usage: keel [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND …
+
+OCI runtime:
+  create [-b BUNDLE] [--console-socket S] [--pid-file F] [--no-pivot] [--no-new-keyring] [--preserve-fds N] ID
+  start ID              let a created container run its program
+  run [-d] [-b BUNDLE] ID   create and start
+  exec [-t] [-d] [-p process.json] [--cwd DIR] [-e K=V] [-u UID[:GID]] ID COMMAND…
+  state ID              print the state as JSON
+  kill ID [SIGNAL]      send a signal to the container's init (default TERM)
+  delete [-f] ID        remove a stopped container (-f: any)
+  list [-q] [-f json]   list containers
+  ps [-f json] ID       list the processes of a container
+  pause ID, resume ID   freeze and thaw
+  spec [-b BUNDLE] [--rootless]   write a config.json to start from
+  features              print what this runtime supports as JSON
+Berth's own:
+  monitor CONFIG        stay with one container (see packages/protocol)
+  unpack --target DIR   apply one image layer from stdin
+  host                  do host steps given as JSON on stdin
+`;
+
+const FLAGS: { readonly [flag: string]: "bool" | "string" } = {
+  root: "string",
+  log: "string",
+  "log-format": "string",
+  "log-level": "string",
+  criu: "string",
+  rootless: "string",
+  "cgroup-manager": "string",
+  debug: "bool",
+  "systemd-cgroup": "bool",
+};
+
+function defaultRoot(): string {
+  if (sys.geteuid() === 0) return "/run/keel";
+  const env = sys.environ();
+  for (let i = 0; i < env.length; i++) {
+    const entry = env[i] as string;
+    if (entry.indexOf("XDG_RUNTIME_DIR=") === 0) return `${entry.substring(16)}/keel`;
+  }
+  return `/tmp/keel-${sys.geteuid()}`;
+}
+
+function usageError(message: string): never {
+  sys.writeAll(2, `${message}\n`);
+  return sys.exit(1);
+}
+
+function main(): void {
+  const argv = sys.argv;
+  const values: { [flag: string]: string } = {};
+  let i = 1;
+  for (; i < argv.length; i++) {
+    const word = argv[i] as string;
+    if (word.charAt(0) !== "-") break;
+    let name = word.replace(/^--?/, "");
+    let value: string | undefined;
+    const eq = name.indexOf("=");
+    if (eq >= 0) {
+      value = name.substring(eq + 1);
+      name = name.substring(0, eq);
+    }
+    if (name === "version" || name === "v") {
+      sys.writeAll(1, "keel version 0.1.0\ncommit: berth\nspec: 1.3.0\n");
+      sys.exit(0);
+    }
+    if (name === "help" || name === "h") {
+      sys.writeAll(1, HELP);
+      sys.exit(0);
+    }
+    const kind = FLAGS[name];
+    if (!kind) usageError(`flag provided but not defined: -${name} (see keel --help)`);
+    if (kind === "bool") values[name] = value === undefined ? "true" : value;
+    else if (value !== undefined) values[name] = value;
+    else if (++i < argv.length) values[name] = argv[i] as string;
+    else usageError(`flag needs an argument: -${name}`);
+  }
+  const command = argv[i];
+  if (command === undefined || command === "help") {
+    sys.writeAll(1, HELP);
+    sys.exit(0);
+  }
+  const module = MODULES[command];
+  if (!module) {
+    sys.writeAll(2, `No help topic for '${command}' (see keel --help)\n`);
+    sys.exit(3);
+  }
+  const global: Context = {
+    root: values["root"] || defaultRoot(),
+    log: values["log"] || "",
+    logFormat: values["log-format"] || "text",
+    debug: values["debug"] === "true",
+    systemdCgroup: values["systemd-cgroup"] === "true",
+    cgroupManager: values["cgroup-manager"] || "cgroupfs",
+    rootless: values["rootless"] || "auto",
+    command,
+    args: argv.slice(i + 1),
+  };
+  (globalThis as unknown as { keelContext: Context }).keelContext = global;
+  sys.loadModule(module);
+}
+
+main();

@@ -1,0 +1,20 @@
+/** What the command line said before and after the subcommand; main.ts fills it, the other modules read it. */
+export interface Context {
+  readonly root: string;
+  readonly log: string;
+  readonly logFormat: string;
+  readonly debug: boolean;
+  readonly systemdCgroup: boolean;
+  readonly cgroupManager: string;
+  readonly rootless: string;
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+declare global {
+  var keelContext: Context;
+}
+
+export function context(): Context {
+  return keelContext;
+}

@@ -1,0 +1,39 @@
+import { context } from "./context.ts";
+import * as c from "./consts.ts";
+import { asRuntimeError } from "./errors.ts";
+
+/** Prints to stdout, whole. */
+export function print(text: string): void {
+  sys.writeAll(1, text);
+}
+
+/**
+ * Tells what went wrong where callers look for it: the bare message on stderr, and one record in `--log`
+ * (facts a.3: go-runc reads the last record of level error, podman the whole file as one object).
+ */
+export function reportError(thrown: unknown): void {
+  const error = asRuntimeError(thrown);
+  const { log, logFormat } = context();
+  sys.writeAll(2, `${error.message}${error.hint ? ` (${error.hint})` : ""}\n`);
+  if (log === "") return;
+  const time = sys.rfc3339Nano().replace(/\.\d+Z/, "Z");
+  const line =
+    logFormat === "json"
+      ? JSON.stringify({ level: "error", msg: error.message, time })
+      : `time="${time}" level=error msg=${JSON.stringify(error.message)}`;
+  const fd = sys.open(log, c.O_WRONLY | c.O_CREAT | c.O_APPEND, 0o644);
+  if (fd < 0) return;
+  sys.writeAll(fd, `${line}\n`);
+  sys.close(fd);
+}
+
+/** Runs a command body; whatever it throws is reported and becomes the exit code. */
+export function runCommand(body: () => number, failure: number): never {
+  let code = failure;
+  try {
+    code = body();
+  } catch (thrown) {
+    reportError(thrown);
+  }
+  return sys.exit(code);
+}

@@ -1,0 +1,67 @@
+import * as c from "../lib/consts.ts";
+import type { Namespace, NamespaceType, Spec } from "../spec/types.ts";
+
+export const NAMESPACE_FLAGS: { readonly [type in NamespaceType]: number } = {
+  pid: c.CLONE_NEWPID,
+  network: c.CLONE_NEWNET,
+  mount: c.CLONE_NEWNS,
+  ipc: c.CLONE_NEWIPC,
+  uts: c.CLONE_NEWUTS,
+  user: c.CLONE_NEWUSER,
+  cgroup: c.CLONE_NEWCGROUP,
+  time: c.CLONE_NEWTIME,
+};
+
+/** Names of the files below /proc/PID/ns. */
+export const NAMESPACE_FILES: { readonly [type in NamespaceType]: string } = {
+  pid: "pid",
+  network: "net",
+  mount: "mnt",
+  ipc: "ipc",
+  uts: "uts",
+  user: "user",
+  cgroup: "cgroup",
+  time: "time",
+};
+
+export interface NamespacePlan {
+  /** CLONE_NEW* of the one clone3 call that makes init; the cgroup namespace comes later, after joining the cgroup. */
+  readonly cloneFlags: number;
+  readonly newCgroup: boolean;
+  readonly newNetwork: boolean;
+  readonly newUser: boolean;
+  readonly newTime: boolean;
+  /** Joined by the parent around the clone, so that init is born in them. */
+  readonly joins: readonly { readonly type: NamespaceType; readonly path: string; readonly field: string }[];
+  /** Joined by init itself: a mount namespace. */
+  readonly joinMount: string;
+  /** Joined first by a stage between parent and init, since the rest is owned by it. */
+  readonly joinUser: string;
+}
+
+export function planNamespaces(spec: Spec): NamespacePlan {
+  const namespaces: readonly Namespace[] = (spec.linux && spec.linux.namespaces) || [];
+  let cloneFlags = 0;
+  let newCgroup = false;
+  let newNetwork = false;
+  let newUser = false;
+  let newTime = false;
+  let joinMount = "";
+  let joinUser = "";
+  const joins: { type: NamespaceType; path: string; field: string }[] = [];
+  for (let i = 0; i < namespaces.length; i++) {
+    const ns = namespaces[i] as Namespace;
+    if (ns.path) {
+      if (ns.type === "mount") joinMount = ns.path;
+      else if (ns.type === "user") joinUser = ns.path;
+      else joins.push({ type: ns.type, path: ns.path, field: `linux.namespaces[${i}].path` });
+      continue;
+    }
+    if (ns.type === "cgroup") newCgroup = true;
+    else if (ns.type === "time") newTime = true;
+    else cloneFlags = cloneFlags | NAMESPACE_FLAGS[ns.type];
+    if (ns.type === "network") newNetwork = true;
+    if (ns.type === "user") newUser = true;
+  }
+  return { cloneFlags: cloneFlags >>> 0, newCgroup, newNetwork, newUser, newTime, joins, joinMount, joinUser };
+}

@@ -1,0 +1,112 @@
+import { addCap, CAP_SYS_ADMIN, type CapMask, capMask, intersect } from "../spec/capabilities.ts";
+import type { Process, Seccomp } from "../spec/types.ts";
+
+/** What the container's process becomes right before execve; numbers only, so that nothing is decided late. */
+export interface ProcessPlan {
+  readonly args: readonly string[];
+  /** Last one of duplicate names wins; HOME is added later from the container's passwd when it is missing or empty. */
+  readonly env: readonly string[];
+  readonly needsHome: boolean;
+  readonly cwd: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+  readonly umask: number;
+  readonly noNewPrivileges: boolean;
+  /** Undefined: capabilities are left as they are. */
+  readonly caps:
+    | {
+        readonly bounding: CapMask;
+        readonly effective: CapMask;
+        readonly permitted: CapMask;
+        readonly inheritable: CapMask;
+        readonly ambient: CapMask;
+      }
+    | undefined;
+  readonly terminal: boolean;
+  readonly rows: number;
+  readonly columns: number;
+  readonly apparmorProfile: string;
+  readonly selinuxLabel: string;
+  /** 0 or 1 × each of soft and hard: [resource number, soft, hard]. */
+  readonly rlimits: readonly (readonly [string, number, number | string, number | string])[];
+  readonly oomScoreAdj: number | undefined;
+}
+
+/** Resource numbers of prlimit(2), in order. */
+const RLIMITS: readonly string[] = (
+  "RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS RLIMIT_NPROC RLIMIT_NOFILE RLIMIT_MEMLOCK " +
+  "RLIMIT_AS RLIMIT_LOCKS RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME"
+).split(" ");
+
+export function rlimitNumber(type: string): number {
+  return RLIMITS.indexOf(type);
+}
+
+/**
+ * Pure. `seccomp` without no_new_privs needs CAP_SYS_ADMIN when the filter is loaded, which is the very last thing
+ * before execve (after it, a strict filter may forbid everything else). So that one capability is kept in the
+ * permitted and effective sets until then; execve computes the sets anew from uid, ambient and bounding set
+ * (capabilities(7) "Transformation of capabilities during execve"), so the program never has it.
+ */
+export function planProcess(process: Process, seccomp: Seccomp | undefined): ProcessPlan {
+  const user = process.user || { uid: 0, gid: 0 };
+  const env = uniqueEnv(process.env || []);
+  const spec = process.capabilities;
+  let caps: ProcessPlan["caps"];
+  if (spec) {
+    const permitted = capMask(spec.permitted);
+    const effective = intersect(capMask(spec.effective), permitted);
+    const inheritable = capMask(spec.inheritable);
+    const ambient = intersect(intersect(capMask(spec.ambient), permitted), inheritable);
+    if (seccomp && !process.noNewPrivileges) {
+      addCap(permitted, CAP_SYS_ADMIN);
+      addCap(effective, CAP_SYS_ADMIN);
+    }
+    caps = { bounding: capMask(spec.bounding), effective, permitted, inheritable, ambient };
+  }
+  const rlimits: (readonly [string, number, number | string, number | string])[] = [];
+  const limits = process.rlimits || [];
+  for (let i = 0; i < limits.length; i++) {
+    const limit = limits[i] as { type: string; soft: number; hard: number };
+    rlimits.push([limit.type, rlimitNumber(limit.type), limit.soft, limit.hard]);
+  }
+  const size = process.consoleSize || { height: 0, width: 0 };
+  return {
+    args: process.args,
+    env: env.list,
+    needsHome: !env.home,
+    cwd: process.cwd,
+    uid: user.uid || 0,
+    gid: user.gid || 0,
+    additionalGids: user.additionalGids || [],
+    umask: user.umask === undefined || user.umask === null ? 0o022 : user.umask,
+    noNewPrivileges: process.noNewPrivileges === true,
+    caps,
+    terminal: process.terminal === true,
+    rows: size.height,
+    columns: size.width,
+    apparmorProfile: process.apparmorProfile || "",
+    selinuxLabel: process.selinuxLabel || "",
+    rlimits,
+    oomScoreAdj: process.oomScoreAdj,
+  };
+}
+
+function uniqueEnv(env: readonly string[]): { list: string[]; home: boolean } {
+  const seen: { [name: string]: boolean } = {};
+  const reversed: string[] = [];
+  let home = false;
+  for (let i = env.length - 1; i >= 0; i--) {
+    const entry = env[i] as string;
+    const name = `=${entry.split("=")[0]}`;
+    if (seen[name]) continue;
+    seen[name] = true;
+    if (entry.indexOf("HOME=") === 0) {
+      if (entry.length === 5) continue;
+      home = true;
+    }
+    reversed.push(entry);
+  }
+  return { list: reversed.reverse(), home };
+}

@@ -1,0 +1,130 @@
+import * as c from "../lib/consts.ts";
+import { absolute, clean } from "../lib/files.ts";
+import { parseMountOptions } from "../lib/mountopts.ts";
+import type { CgroupLayout } from "../cgroup/layout.ts";
+import type { Device, Spec, SpecMount } from "../spec/types.ts";
+import { planCgroupMount } from "./cgroup-mount.ts";
+import type { Step } from "./steps.ts";
+
+/** runtime-spec "Default Devices": path, major, minor. */
+const DEFAULT_DEVICES: readonly (readonly [string, number, number])[] = [
+  ["/dev/null", 1, 3],
+  ["/dev/zero", 1, 5],
+  ["/dev/full", 1, 7],
+  ["/dev/random", 1, 8],
+  ["/dev/urandom", 1, 9],
+  ["/dev/tty", 5, 0],
+];
+
+const DEFAULT_LINKS: readonly (readonly [string, string])[] = [
+  ["/proc/self/fd", "/dev/fd"],
+  ["/proc/self/fd/0", "/dev/stdin"],
+  ["/proc/self/fd/1", "/dev/stdout"],
+  ["/proc/self/fd/2", "/dev/stderr"],
+];
+
+export interface RootfsFacts {
+  /** Absolute path of the bundle directory. */
+  readonly bundle: string;
+  readonly cgroup: CgroupLayout;
+  /** Path of the container's cgroup below each hierarchy, starting with "/". */
+  readonly cgroupPath: string;
+  /** The container gets its own cgroup namespace. */
+  readonly cgroupNamespace: boolean;
+  /** The container has a user namespace (new or joined): no mknod there. */
+  readonly userNamespace: boolean;
+  readonly noPivot: boolean;
+}
+
+/** Everything between the new mount namespace and the pivot into the rootfs; pure. */
+export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
+  const linux = spec.linux || {};
+  const steps: Step[] = [];
+  const propagation = propagationFlags(linux.rootfsPropagation || "rprivate");
+  steps.push({ op: "propagation", flags: propagation & c.MS_PRIVATE ? c.MS_PRIVATE | c.MS_REC : c.MS_SLAVE | c.MS_REC });
+  const rootPath = spec.root ? spec.root.path : "rootfs";
+  const root = rootPath.charAt(0) === "/" ? rootPath : `${facts.bundle}/${rootPath}`;
+  steps.push({ op: "root", path: clean(root) });
+  const mounts = spec.mounts || [];
+  for (let i = 0; i < mounts.length; i++) planMount(mounts[i] as SpecMount, facts, steps);
+  planDevices(linux.devices || [], facts.userNamespace, steps);
+  if (spec.process && spec.process.terminal) steps.push({ op: "console" });
+  if (spec.hooks && spec.hooks.createContainer && spec.hooks.createContainer.length > 0) steps.push({ op: "hooks", kind: "createContainer" });
+  const sysctl = linux.sysctl || {};
+  for (const name in sysctl) {
+    // dots separate directories, unless the name is written with slashes
+    const file = name.indexOf("/") >= 0 ? name : name.replace(/\./g, "/");
+    steps.push({ op: "sysctl", file, value: sysctl[name] as string });
+  }
+  const cwd = spec.process ? spec.process.cwd : "/";
+  if (cwd !== "/") steps.push({ op: "mkdir", path: clean(cwd) });
+  const readonlyPaths = linux.readonlyPaths || [];
+  for (let i = 0; i < readonlyPaths.length; i++) steps.push({ op: "readonly", path: readonlyPaths[i] as string });
+  const masked = linux.maskedPaths || [];
+  for (let i = 0; i < masked.length; i++) steps.push({ op: "mask", path: masked[i] as string });
+  if (spec.root && spec.root.readonly) steps.push({ op: "remountReadonly", path: "/" });
+  steps.push(facts.noPivot ? { op: "chroot" } : { op: "pivot" });
+  if (linux.rootfsPropagation) steps.push({ op: "propagation", flags: propagation });
+  return steps;
+}
+
+function propagationFlags(word: string): number {
+  const parsed = parseMountOptions([word]).propagation;
+  return parsed[0] || c.MS_PRIVATE | c.MS_REC;
+}
+
+function planMount(mount: SpecMount, facts: RootfsFacts, steps: Step[]): void {
+  const options = parseMountOptions(mount.options || []);
+  const dest = clean(mount.destination);
+  const type = mount.type || "none";
+  if (options.bind || type === "bind") {
+    const source = mount.source || "";
+    steps.push({
+      op: "bind",
+      source: source.charAt(0) === "/" ? source : clean(`${absolute(facts.bundle)}/${source}`),
+      dest,
+      recursive: options.recursive,
+      set: options.attrSet,
+      clear: options.attrClear,
+      recSet: options.recAttrSet,
+      recClear: options.recAttrClear,
+      propagation: options.propagation,
+    });
+    return;
+  }
+  if (type === "cgroup" || type === "cgroup2") {
+    planCgroupMount(dest, options.flags, options.propagation, facts, steps);
+    return;
+  }
+  const strict = type === "proc" || type === "sysfs";
+  const source = mount.source || type;
+  // a read-only tmpfs must be writable while the runtime makes its mount points below it
+  const late = type === "tmpfs" && (options.flags & c.MS_RDONLY) !== 0 && dest === "/dev";
+  const flags = late ? options.flags & ~c.MS_RDONLY : options.flags;
+  steps.push({ op: "mount", fstype: type, source, dest, flags, data: options.data, propagation: options.propagation, strict });
+  if (late) steps.push({ op: "remountReadonly", path: dest });
+}
+
+function planDevices(devices: readonly Device[], bind: boolean, steps: Step[]): void {
+  const own: { [path: string]: boolean } = {};
+  for (let i = 0; i < devices.length; i++) own[clean((devices[i] as Device).path)] = true;
+  for (let i = 0; i < DEFAULT_DEVICES.length; i++) {
+    const [path, major, minor] = DEFAULT_DEVICES[i] as readonly [string, number, number];
+    if (!own[path]) steps.push({ op: "device", path, mode: c.S_IFCHR | 0o666, major, minor, uid: 0, gid: 0, bind });
+  }
+  for (let i = 0; i < devices.length; i++) {
+    const device = devices[i] as Device;
+    const kind = device.type === "b" ? c.S_IFBLK : device.type === "p" ? c.S_IFIFO : c.S_IFCHR;
+    const mode = kind | (device.fileMode === undefined ? 0o666 : device.fileMode & 0o7777);
+    const path = clean(device.path);
+    steps.push({
+      op: "device", path, mode, major: device.major || 0, minor: device.minor || 0,
+      uid: device.uid || 0, gid: device.gid || 0, bind: bind && kind !== c.S_IFIFO,
+    });
+  }
+  for (let i = 0; i < DEFAULT_LINKS.length; i++) {
+    const [target, path] = DEFAULT_LINKS[i] as readonly [string, string];
+    steps.push({ op: "symlink", target, path });
+  }
+  if (!own["/dev/ptmx"]) steps.push({ op: "symlink", target: "pts/ptmx", path: "/dev/ptmx" });
+}

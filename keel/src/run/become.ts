@@ -1,0 +1,147 @@
+import * as c from "../lib/consts.ts";
+import { callError, must, runtimeError } from "../lib/errors.ts";
+import type { ProcessPlan } from "../plan/process.ts";
+import { hasCap } from "../spec/capabilities.ts";
+import { privateProc } from "./rootfs.ts";
+
+const CAP_LAST_POSSIBLE = 63;
+
+/** HOME from the container's own passwd (root directory when the user has no line), unless the config gives it. */
+export function completeEnv(plan: ProcessPlan): string[] {
+  const env = plan.env.slice(0);
+  if (!plan.needsHome) return env;
+  let home = "/";
+  const passwd = sys.readFile("/etc/passwd");
+  if (typeof passwd === "string") {
+    const lines = passwd.split("\n");
+    for (let i = 0; i < lines.length; i++) {
+      const fields = (lines[i] as string).split(":");
+      if (fields.length >= 6 && fields[2] === String(plan.uid)) {
+        home = fields[5] || "/";
+        break;
+      }
+    }
+  }
+  env.push(`HOME=${home}`);
+  return env;
+}
+
+/** chdir, and proof that the result lies in the container's root (CVE-2024-21626). */
+export function enterCwd(cwd: string, late: boolean): void {
+  const result = sys.chdir(cwd);
+  if (result < 0) {
+    // before the user change root may lack the right (root-squashed NFS), after it the user may
+    if (!late && result === -c.EACCES) return;
+    throw callError(`chdir to cwd ("${cwd}") set in config.json failed`, result);
+  }
+  const now = sys.getcwd();
+  if (typeof now === "number" || now.charAt(0) !== "/") {
+    throw runtimeError("PermissionDenied", `chdir to cwd ("${cwd}"): current working directory is outside of container mount namespace root`, "cwd must be a directory of the container");
+  }
+}
+
+/** Gives stdio to the container's user, so that /dev/stdout can be opened again; the null device stays as it is. */
+export function prepareStdio(plan: ProcessPlan): void {
+  for (let fd = 0; fd < 3; fd++) {
+    const stat = sys.fstat(fd);
+    if (typeof stat === "number") continue;
+    if ((stat.mode & c.S_IFMT) === c.S_IFCHR && stat.rdevMajor === 1 && stat.rdevMinor === 3) {
+      const own = sys.open("/dev/null", c.O_RDWR, 0);
+      if (own >= 0) {
+        sys.dup2(own, fd);
+        sys.close(own);
+      }
+      continue;
+    }
+    // refused on read-only or foreign file systems, and for ids that are not mapped: then it stays as it was
+    if (stat.uid !== plan.uid) sys.fchownat(fd, "", plan.uid, -1, c.AT_EMPTY_PATH);
+  }
+}
+
+/** Labels for the coming execve, written below a private procfs (CVE-2019-16884). */
+export function applyLabels(plan: ProcessPlan): void {
+  if (plan.apparmorProfile === "" && plan.selinuxLabel === "") return;
+  const proc = privateProc();
+  if (plan.apparmorProfile !== "") {
+    const result = sys.writeFileAt(proc, "thread-self/attr/apparmor/exec", `exec ${plan.apparmorProfile}`, c.O_WRONLY, 0);
+    if (result < 0) throw callError(`apply apparmor profile ${plan.apparmorProfile}`, result, "AppArmor must be enabled and the profile loaded on the host");
+  }
+  if (plan.selinuxLabel !== "") {
+    const result = sys.writeFileAt(proc, "thread-self/attr/exec", plan.selinuxLabel, c.O_WRONLY, 0);
+    if (result < 0) throw callError(`apply SELinux label ${plan.selinuxLabel}`, result, "SELinux must be enabled on the host");
+  }
+  sys.close(proc);
+}
+
+/**
+ * User, groups and capabilities, in the one order that works: bounding set while CAP_SETPCAP is there, ids with
+ * keepcaps, then the sets, ambient last (facts e.19).
+ */
+export function becomeUser(plan: ProcessPlan): void {
+  const caps = plan.caps;
+  if (caps) {
+    for (let cap = 0; cap <= CAP_LAST_POSSIBLE; cap++) {
+      if (hasCap(caps.bounding, cap)) continue;
+      const result = sys.prctl(c.PR_CAPBSET_DROP, cap, 0, 0, 0);
+      // EINVAL: past the last capability of this kernel. EPERM without the right: it holds none of them either
+      if (result === -c.EINVAL) break;
+      must(result, `drop capability ${cap} from the bounding set`);
+    }
+    must(sys.prctl(c.PR_SET_KEEPCAPS, 1, 0, 0, 0), "keep capabilities over the user change");
+  }
+  const groups = sys.setgroups(plan.additionalGids);
+  // EPERM: setgroups is denied in this user namespace; then there must be nothing to set
+  if (groups < 0 && !(groups === -c.EPERM && plan.additionalGids.length === 0)) {
+    throw callError(`set additional groups [${plan.additionalGids.join(",")}]`, groups, "they must be mapped in the user namespace");
+  }
+  must(sys.setresgid(plan.gid, plan.gid, plan.gid), `set gid to ${plan.gid}`);
+  must(sys.setresuid(plan.uid, plan.uid, plan.uid), `set uid to ${plan.uid}`);
+  if (!caps) return;
+  must(
+    sys.capset(caps.effective.lo, caps.effective.hi, caps.permitted.lo, caps.permitted.hi, caps.inheritable.lo, caps.inheritable.hi),
+    "set capabilities (this process may lack some of process.capabilities)",
+  );
+  if (caps.ambient.lo !== 0 || caps.ambient.hi !== 0) {
+    for (let cap = 0; cap <= CAP_LAST_POSSIBLE; cap++) {
+      if (hasCap(caps.ambient, cap)) must(sys.prctl(c.PR_CAP_AMBIENT, c.PR_CAP_AMBIENT_RAISE, cap, 0, 0), `raise ambient capability ${cap}`);
+    }
+  }
+}
+
+/** The program's path, looked up as the user in the container: what is missing is told at create. */
+export function findProgram(name: string, env: readonly string[]): string {
+  if (name.indexOf("/") >= 0) {
+    const problem = notRunnable(name);
+    if (problem === 0) return name;
+    if (problem === -c.ENOENT) throw notFound(`exec: "${name}": stat ${name}: no such file or directory`);
+    throw denied(name, problem);
+  }
+  let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  for (let i = 0; i < env.length; i++) if ((env[i] as string).indexOf("PATH=") === 0) path = (env[i] as string).substring(5);
+  const dirs = path.split(":");
+  let blocked = "";
+  for (let i = 0; i < dirs.length; i++) {
+    const candidate = `${dirs[i] || "."}/${name}`;
+    const problem = notRunnable(candidate);
+    if (problem === 0) return candidate;
+    if (problem === -c.EACCES && blocked === "") blocked = candidate;
+  }
+  if (blocked !== "") throw denied(blocked, -c.EACCES);
+  throw notFound(`exec: "${name}": executable file not found in $PATH`);
+}
+
+function notFound(message: string): unknown {
+  return runtimeError("NotFound", message, "check the command, and that the image holds it");
+}
+
+function denied(name: string, problem: number): unknown {
+  return runtimeError("PermissionDenied", `exec: "${name}": ${sys.errnoText(-problem)}`, "the file must be executable by the container's user");
+}
+
+/** 0, or the errno for which execve would fail, as far as it can be told. */
+function notRunnable(path: string): number {
+  const stat = sys.fstatat(c.AT_FDCWD, path, 0);
+  if (typeof stat === "number") return stat === -c.ENOTDIR ? -c.ENOENT : stat;
+  if ((stat.mode & c.S_IFMT) === c.S_IFDIR) return -c.EISDIR;
+  return sys.faccessat(c.AT_FDCWD, path, 1, 0x200);
+}

@@ -1,0 +1,145 @@
+import { joinCgroups } from "../cgroup/apply.ts";
+import * as c from "../lib/consts.ts";
+import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import { absolute, writeAtomically } from "../lib/files.ts";
+import { type ProcessPlan, planProcess } from "../plan/process.ts";
+import { context } from "../lib/context.ts";
+import { type Filter, filterFor } from "../seccomp/compile.ts";
+import type { Process, Spec } from "../spec/types.ts";
+import { getRecord, type Record, statusOf } from "../state/store.ts";
+import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
+import { applyResourceLimits } from "./limits.ts";
+import { expectWord, sendError } from "./sync.ts";
+import { connectConsole, consolePair, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
+
+export interface ExecOptions {
+  readonly id: string;
+  readonly process: Process;
+  readonly spec: Spec;
+  readonly consoleSocket: string;
+  readonly pidFile: string;
+  readonly detach: boolean;
+  readonly preserveFds: number;
+  readonly ignorePaused: boolean;
+}
+
+export interface Executed {
+  readonly pid: number;
+  /** Terminal master for a foreground exec with a terminal, else -1. */
+  readonly master: number;
+}
+
+interface Child {
+  readonly plan: ProcessPlan;
+  readonly filter: Filter | undefined;
+  readonly sync: number;
+  readonly consoleSocket: number;
+  readonly preserveFds: number;
+  readonly pidfd: number;
+  readonly record: Record;
+}
+
+/** Starts one more process in a running container. */
+export function execInContainer(options: ExecOptions): Executed {
+  const record = getRecord(options.id);
+  const status = statusOf(record);
+  if (status === "stopped") throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
+  if (status === "paused" && !options.ignorePaused) {
+    throw runtimeError("FailedPrecondition", "cannot exec in a paused container (use --ignore-paused to override)");
+  }
+  const seccomp = options.spec.linux && options.spec.linux.seccomp;
+  const plan = planProcess(options.process, seccomp);
+  const filter = seccomp ? filterFor(seccomp, context().root) : undefined;
+  const keep = plan.terminal && !options.detach && !options.consoleSocket;
+  if (plan.terminal && options.detach && !options.consoleSocket) {
+    throw runtimeError("InvalidArgument", "cannot allocate tty if runc will detach without setting console socket", "pass --console-socket");
+  }
+  const pidfd = sys.pidfdOpen(record.pid, 0);
+  if (pidfd < 0) throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
+  let master = -1;
+  let consoleSocket = -1;
+  if (keep) [master, consoleSocket] = consolePair();
+  else if (plan.terminal) consoleSocket = connectConsole(options.consoleSocket);
+  const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
+  // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
+  must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
+  must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
+  const pid = sys.clone(0, -1);
+  if (pid === 0) {
+    sys.close(mine);
+    childMain({ plan, filter, sync: theirs, consoleSocket, preserveFds: options.preserveFds, pidfd, record });
+  }
+  sys.close(theirs);
+  sys.close(pidfd);
+  if (consoleSocket >= 0) sys.close(consoleSocket);
+  if (pid < 0) throw callError("start a process in the container", pid);
+  try {
+    joinCgroups(record.cgroups, pid);
+    must(sys.write(mine, "go"), "let the process go on");
+    expectWord(mine, "ready", died);
+    applyResourceLimits(pid, plan);
+    if (keep) {
+      const received = sys.recvFds(master, 64);
+      if (typeof received === "number" || received.fds[0] === undefined) throw runtimeError("Internal", "receive the terminal: nothing came");
+      sys.close(master);
+      master = received.fds[0];
+    }
+    if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
+    must(sys.write(mine, "go"), "start the program");
+    expectWord(mine, "", died);
+  } catch (thrown) {
+    sys.kill(pid, c.SIGKILL);
+    sys.waitpid(pid, 0, [0]);
+    throw thrown;
+  }
+  sys.close(mine);
+  return { pid, master };
+}
+
+const died = (): RuntimeError => runtimeError("Internal", "start a process in the container: it ended before it was ready");
+
+function childMain(child: Child): never {
+  try {
+    runChild(child);
+  } catch (thrown) {
+    sendError(child.sync, thrown);
+  }
+  return sys.exit(255);
+}
+
+function runChild(child: Child): void {
+  const { plan, sync, record } = child;
+  if (sys.read(sync, 16) !== "go") sys.exit(255);
+  const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
+  must(sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags), "join the container's namespaces");
+  if (record.userNamespace) {
+    must(sys.setresgid(0, 0, 0), "become root in the user namespace");
+    must(sys.setresuid(0, 0, 0), "become root in the user namespace");
+  }
+  must(sys.setsid(), "start a session");
+  const terminal = child.consoleSocket >= 0;
+  if (terminal) {
+    const pair = openTerminal(c.AT_FDCWD, "/dev/pts/ptmx", plan);
+    sendMaster(child.consoleSocket, pair.master);
+    takeTerminal(pair.slave);
+  }
+  const first = 3 + child.preserveFds;
+  if (sync > first) sys.closeRange(first, sync - 1, 0);
+  sys.closeRange(sync < first ? first : sync + 1, 0x7fffffff, 0);
+  for (let fd = 3; fd < first; fd++) if (fd !== sync) sys.setCloexec(fd, false);
+  const env = completeEnv(plan);
+  if (!terminal) prepareStdio(plan);
+  enterCwd(plan.cwd, false);
+  applyLabels(plan);
+  if (plan.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
+  sys.umask(plan.umask);
+  becomeUser(plan);
+  enterCwd(plan.cwd, true);
+  const program = findProgram(plan.args[0] as string, env);
+  sys.write(sync, "ready");
+  if (sys.read(sync, 16) !== "go") sys.exit(255);
+  sys.resetSignals();
+  if (child.filter) must(sys.seccompLoad(child.filter.program, child.filter.flags), "load the seccomp filter");
+  const result = sys.execve(program, plan.args, env);
+  throw callError(`exec ${program}`, result);
+}

@@ -1,0 +1,166 @@
+import * as c from "../lib/consts.ts";
+import { callError, must } from "../lib/errors.ts";
+import type { NamespacePlan } from "../plan/namespaces.ts";
+import type { ProcessPlan } from "../plan/process.ts";
+import type { Step } from "../plan/steps.ts";
+import type { Filter } from "../seccomp/compile.ts";
+import type { Spec } from "../spec/types.ts";
+import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
+import { runHooks } from "./hooks.ts";
+import { applySteps, newRootfsState } from "./rootfs.ts";
+import { sendError } from "./sync.ts";
+import { mountConsole, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
+
+/** All that init needs; decided by the parent before the clone, inherited by the address space. */
+export interface InitPlan {
+  readonly id: string;
+  readonly spec: Spec;
+  readonly namespaces: NamespacePlan;
+  readonly steps: readonly Step[];
+  readonly process: ProcessPlan;
+  readonly filter: Filter | undefined;
+  /** Seqpacket to the parent: we get "go", it gets one JSON message per stage. */
+  readonly sync: number;
+  /** Listening socket for `keel start`; -1: go on at once (`run`). */
+  readonly start: number;
+  readonly consoleSocket: number;
+  /** Descriptors 3 … 3 + n - 1 stay open for the program. */
+  readonly preserveFds: number;
+  readonly newKeyring: boolean;
+  readonly hookState: { readonly [key: string]: unknown };
+  readonly trace: boolean;
+  readonly listenPid: boolean;
+}
+
+const KEYCTL_JOIN_SESSION_KEYRING = 1;
+
+/** Init's life from the clone to execve. Never returns. */
+export function initMain(plan: InitPlan): never {
+  // where to report: the parent, and after `keel start` that one's connection
+  const report = { fd: plan.sync };
+  try {
+    runInit(plan, report);
+  } catch (thrown) {
+    sendError(report.fd, thrown);
+  }
+  return sys.exit(1);
+}
+
+function runInit(plan: InitPlan, report: { fd: number }): void {
+  const { namespaces, process } = plan;
+  must(sys.setsid(), "start a session");
+  if (namespaces.joinMount !== "") {
+    const fd = must(sys.open(namespaces.joinMount, c.O_RDONLY, 0), `open ${namespaces.joinMount}`);
+    must(sys.setns(fd, c.CLONE_NEWNS), `join mount namespace ${namespaces.joinMount}`);
+    sys.close(fd);
+  }
+  // the parent writes id maps and cgroup membership first
+  const go = sys.read(plan.sync, 16);
+  if (go !== "go") sys.exit(1);
+  if (namespaces.newUser || namespaces.joinUser !== "") becomeMappedRoot();
+  if (namespaces.newCgroup) must(sys.unshare(c.CLONE_NEWCGROUP), "make a cgroup namespace");
+  if (namespaces.newNetwork) must(sys.interfaceUp("lo"), "bring up the loopback interface");
+  if (plan.newKeyring) joinKeyring(plan.id);
+  if (plan.spec.hostname) must(sys.sethostname(plan.spec.hostname), `set hostname to ${plan.spec.hostname}`);
+  if (plan.spec.domainname) must(sys.setdomainname(plan.spec.domainname), `set domainname to ${plan.spec.domainname}`);
+  const slave = buildRoot(plan);
+  if (slave >= 0) takeTerminal(slave);
+  // what still points to the host goes before anything of the image is looked at (CVE-2024-21626)
+  closeHostFds(plan);
+  const env = completeEnv(process);
+  if (plan.listenPid) env.push("LISTEN_PID=1");
+  if (slave < 0) prepareStdio(process);
+  enterCwd(process.cwd, false);
+  applyLabels(process);
+  if (process.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
+  sys.umask(process.umask);
+  becomeUser(process);
+  enterCwd(process.cwd, true);
+  const program = findProgram(process.args[0] as string, env);
+  sys.write(plan.sync, "ready");
+  report.fd = awaitStart(plan);
+  const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
+  if (hooks) runHooks("startContainer", hooks, plan.hookState);
+  sys.resetSignals();
+  if (plan.filter) {
+    const loaded = sys.seccompLoad(plan.filter.program, plan.filter.flags);
+    if (loaded < 0) throw callError("load the seccomp filter", loaded);
+  }
+  // after the filter nothing but execve; a failure is told if the filter lets us
+  const result = sys.execve(program, process.args, env);
+  sendError(report.fd, callError(`exec ${program}`, result));
+  sys.exit(result === -c.ENOENT ? 127 : 126);
+}
+
+/** Root inside the new user namespace; dumpable again would let the container trace us, so it stays off. */
+function becomeMappedRoot(): void {
+  must(sys.setresgid(0, 0, 0), "become root in the user namespace");
+  must(sys.setresuid(0, 0, 0), "become root in the user namespace");
+}
+
+/** Builds the root and enters it; returns the terminal's slave or -1. */
+function buildRoot(plan: InitPlan): number {
+  let slave = -1;
+  sys.umask(0);
+  const state = newRootfsState(
+    () => {
+      const pts = must(sys.openat2(state.root, "dev/pts", c.O_PATH | c.O_DIRECTORY, 0, c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS), "open /dev/pts for the terminal (mounts must hold a devpts)");
+      const terminal = openTerminal(pts, "ptmx", plan.process);
+      sys.close(pts);
+      slave = terminal.slave;
+      sendMaster(plan.consoleSocket, terminal.master);
+      sys.close(terminal.master);
+      mountConsole(state.root, slave);
+    },
+    (kind) => runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState),
+  );
+  let last = sys.clockMonotonicUs();
+  const trace = plan.trace
+    ? (step: Step) => {
+        const now = sys.clockMonotonicUs();
+        sys.writeAll(2, `${Math.round(now - last)} us ${JSON.stringify(step)}\n`);
+        last = now;
+      }
+    : undefined;
+  applySteps(plan.steps, state, trace);
+  return slave;
+}
+
+/** Closes all but stdio, the preserved ones and the two sockets we still talk on. */
+function closeHostFds(plan: InitPlan): void {
+  const first = 3 + plan.preserveFds;
+  const keep = plan.start >= 0 ? [plan.sync, plan.start] : [plan.sync];
+  keep.sort((a, b) => a - b);
+  let from = first;
+  for (let i = 0; i < keep.length; i++) {
+    const fd = keep[i] as number;
+    if (fd > from) sys.closeRange(from, fd - 1, 0);
+    if (fd >= from) from = fd + 1;
+  }
+  sys.closeRange(from, 0x7fffffff, 0);
+  for (let fd = 3; fd < first; fd++) sys.setCloexec(fd, false);
+}
+
+function joinKeyring(id: string): void {
+  const keyctl = sys.syscallNumber("keyctl");
+  // without key support or quota the program shares the caller's keyring, as with --no-new-keyring
+  if (keyctl >= 0) sys.syscall(keyctl, KEYCTL_JOIN_SESSION_KEYRING, `_ses.${id}`);
+}
+
+/** Waits for `keel start`; returns where to report what fails from now on. It closes by execve, which means success. */
+function awaitStart(plan: InitPlan): number {
+  if (plan.start < 0) {
+    // the parent sets rlimits and records the state before it lets us go
+    if (sys.read(plan.sync, 16) !== "go") sys.exit(1);
+    return plan.sync;
+  }
+  sys.close(plan.sync);
+  for (;;) {
+    const connection = sys.accept(plan.start);
+    if (connection === -c.EINTR) continue;
+    must(connection, "wait for start");
+    sys.close(plan.start);
+    sys.read(connection, 1);
+    return connection;
+  }
+}

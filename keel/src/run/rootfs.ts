@@ -1,0 +1,268 @@
+import * as c from "../lib/consts.ts";
+import { callError, must, runtimeError } from "../lib/errors.ts";
+import type { Step } from "../plan/steps.ts";
+import { ensureInRoot, IN_ROOT, openInRoot, openStrict } from "./inroot.ts";
+
+/** What the steps share while init builds its root. */
+export interface RootfsState {
+  root: number;
+  /** The host's /dev/null, verified, for masking files (CVE-2025-31133). */
+  hostNull: number;
+  /** First masked directory: an empty read-only tmpfs that the others are clones of. */
+  emptyDir: number;
+  /** Directory of the last device, kept open. */
+  devDir: number;
+  devDirPath: string;
+  /** Host nodes for binding devices in user namespaces, opened by path before the pivot. */
+  readonly console: () => void;
+  readonly hooks: (kind: "createContainer") => void;
+}
+
+export function newRootfsState(consoleStep: () => void, hooks: (kind: "createContainer") => void): RootfsState {
+  return { root: -1, hostNull: -1, emptyDir: -1, devDir: -1, devDirPath: "", console: consoleStep, hooks };
+}
+
+/** The only loop with effects in the mount namespace; each step names itself in its error. */
+export function applySteps(steps: readonly Step[], state: RootfsState, trace: ((step: Step) => void) | undefined): void {
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i] as Step;
+    applyStep(step, state);
+    if (trace) trace(step);
+  }
+}
+
+function applyStep(step: Step, state: RootfsState): void {
+  switch (step.op) {
+    case "propagation":
+      must(sys.mount("", "/", "", step.flags, ""), "set the propagation of the root mount");
+      return;
+    case "root":
+      takeRoot(step.path, state);
+      return;
+    case "mount":
+      applyMount(step, state);
+      return;
+    case "bind":
+      applyBind(step, state);
+      return;
+    case "device":
+      applyDevice(step, state);
+      return;
+    case "symlink":
+      applySymlink(step.target, step.path, state);
+      return;
+    case "mkdir":
+      sys.close(ensureInRoot(state.root, step.path, false));
+      return;
+    case "sysctl":
+      applySysctl(step.file, step.value);
+      return;
+    case "mask":
+      applyMask(step.path, state);
+      return;
+    case "readonly":
+      applyReadonly(step.path, state);
+      return;
+    case "remountReadonly":
+      setReadonly(step.path, state);
+      return;
+    case "console":
+      state.console();
+      return;
+    case "hooks":
+      state.hooks(step.kind);
+      return;
+    case "pivot":
+      pivot(state);
+      return;
+    case "chroot":
+      moveRoot(state);
+      return;
+  }
+}
+
+function takeRoot(path: string, state: RootfsState): void {
+  const tree = sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | c.AT_RECURSIVE);
+  if (tree < 0) throw callError(`open rootfs ${path}`, tree, tree === -c.ENOENT ? "root.path of config.json must name the root filesystem's directory" : undefined);
+  must(sys.moveMount(tree, "", c.AT_FDCWD, path, c.MOVE_MOUNT_F_EMPTY_PATH), `mount rootfs ${path}`);
+  state.root = tree;
+  const hostNull = must(sys.open("/dev/null", c.O_PATH | c.O_NOFOLLOW, 0), "open /dev/null");
+  const stat = sys.fstat(hostNull);
+  if (typeof stat === "number" || (stat.mode & c.S_IFMT) !== c.S_IFCHR || stat.rdevMajor !== 1 || stat.rdevMinor !== 3) {
+    throw runtimeError("FailedPrecondition", "open /dev/null: it is not the null device (char 1:3)");
+  }
+  state.hostNull = hostNull;
+}
+
+function applyPropagation(fd: number, dest: string, flags: readonly number[]): void {
+  for (let i = 0; i < flags.length; i++) {
+    must(sys.mount("", `/proc/self/fd/${fd}`, "", flags[i] as number, ""), `set the propagation of ${dest}`);
+  }
+}
+
+function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): void {
+  const target = step.strict ? openStrict(state.root, step.dest) : ensureInRoot(state.root, step.dest, false);
+  let data = step.data;
+  if (step.fstype === "tmpfs" && data.indexOf("mode=") < 0) {
+    const below = sys.fstat(target);
+    if (typeof below !== "number") data += `${data === "" ? "" : ","}mode=${(below.mode & 0o7777).toString(8)}`;
+  }
+  let result = sys.mount(step.source, `/proc/self/fd/${target}`, step.fstype, step.flags, data);
+  if (result === -c.EINVAL && step.fstype === "devpts" && data.indexOf("gid=") >= 0) {
+    // the tty group is not mapped in this user namespace
+    result = sys.mount(step.source, `/proc/self/fd/${target}`, step.fstype, step.flags, data.replace(/,?gid=\d+/, ""));
+  }
+  if (result < 0) throw callError(`mount ${step.fstype} at ${step.dest}`, result);
+  sys.close(target);
+  if (step.propagation.length > 0) {
+    const mounted = must(openInRoot(state.root, step.dest, 0), `open ${step.dest} in the rootfs`);
+    applyPropagation(mounted, step.dest, step.propagation);
+    sys.close(mounted);
+  }
+}
+
+function applyBind(step: Extract<Step, { op: "bind" }>, state: RootfsState): void {
+  const what = `bind ${step.source} at ${step.dest}`;
+  const tree = sys.openTree(c.AT_FDCWD, step.source, c.OPEN_TREE_CLONE | (step.recursive ? c.AT_RECURSIVE : 0));
+  if (tree < 0) throw callError(what, tree, tree === -c.ENOENT ? "the source of a bind mount must exist on the host" : undefined);
+  const stat = sys.fstat(tree);
+  if (typeof stat === "number") throw callError(what, stat);
+  if (step.set !== 0 || step.clear !== 0) {
+    must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH, step.set, step.clear, 0, -1), `${what}: set its options`);
+  }
+  if (step.recSet !== 0 || step.recClear !== 0) {
+    must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, step.recSet, step.recClear, 0, -1), `${what}: set its recursive options`);
+  }
+  const target = ensureInRoot(state.root, step.dest, (stat.mode & c.S_IFMT) !== c.S_IFDIR);
+  must(sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH), what);
+  sys.close(target);
+  applyPropagation(tree, step.dest, step.propagation);
+  sys.close(tree);
+}
+
+function parentDir(path: string, state: RootfsState): number {
+  const slash = path.lastIndexOf("/");
+  const parent = slash <= 0 ? "/" : path.substring(0, slash);
+  if (state.devDir < 0 || state.devDirPath !== parent) {
+    if (state.devDir >= 0) sys.close(state.devDir);
+    state.devDir = ensureInRoot(state.root, parent, false);
+    state.devDirPath = parent;
+  }
+  return state.devDir;
+}
+
+function applyDevice(step: Extract<Step, { op: "device" }>, state: RootfsState): void {
+  const dir = parentDir(step.path, state);
+  const name = step.path.substring(step.path.lastIndexOf("/") + 1);
+  if (step.bind) {
+    bindDevice(step, dir, name);
+    return;
+  }
+  const result = sys.mknodat(dir, name, step.mode, step.major, step.minor);
+  if (result === -c.EPERM) {
+    bindDevice(step, dir, name);
+    return;
+  }
+  if (result === -c.EEXIST) {
+    const stat = sys.fstatat(dir, name, c.AT_SYMLINK_NOFOLLOW);
+    const same = typeof stat !== "number" && (stat.mode & c.S_IFMT) === (step.mode & c.S_IFMT) && stat.rdevMajor === step.major && stat.rdevMinor === step.minor;
+    if (!same) throw runtimeError("AlreadyExists", `make device ${step.path}: something else is there in the rootfs`);
+  } else must(result, `make device ${step.path}`);
+  if (step.uid !== 0 || step.gid !== 0) must(sys.fchownat(dir, name, step.uid, step.gid, c.AT_SYMLINK_NOFOLLOW), `chown device ${step.path}`);
+}
+
+function bindDevice(step: Extract<Step, { op: "device" }>, dir: number, name: string): void {
+  const tree = sys.openTree(c.AT_FDCWD, step.path, c.OPEN_TREE_CLONE);
+  if (tree < 0) throw callError(`bind device ${step.path}`, tree);
+  const made = sys.openat(dir, name, c.O_WRONLY | c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW, 0o666);
+  if (made >= 0) sys.close(made);
+  const target = must(sys.openat(dir, name, c.O_PATH | c.O_NOFOLLOW, 0), `open ${step.path} in the rootfs`);
+  must(sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH), `bind device ${step.path}`);
+  sys.close(target);
+  sys.close(tree);
+}
+
+function applySymlink(target: string, path: string, state: RootfsState): void {
+  const dir = parentDir(path, state);
+  const result = sys.symlinkat(target, dir, path.substring(path.lastIndexOf("/") + 1));
+  if (result < 0 && result !== -c.EEXIST) throw callError(`make symlink ${path}`, result);
+}
+
+/** A procfs of our own, mounted nowhere: no mount of the image can lie in between (CVE-2025-52881). */
+export function privateProc(): number {
+  const context = must(sys.fsopen("proc", 1), "open a private procfs");
+  must(sys.fsconfig(context, 6, "", ""), "make a private procfs");
+  const fd = must(sys.fsmount(context, 1, c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC), "mount a private procfs");
+  sys.close(context);
+  return fd;
+}
+
+function applySysctl(file: string, value: string): void {
+  const proc = privateProc();
+  const resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_XDEV;
+  const fd = sys.openat2(proc, `sys/${file}`, c.O_WRONLY, 0, resolve);
+  sys.close(proc);
+  must(fd, `open sysctl ${file}`);
+  const result = sys.write(fd, value);
+  sys.close(fd);
+  must(result, `write "${value}" to sysctl ${file}`);
+}
+
+function applyMask(path: string, state: RootfsState): void {
+  const target = sys.openat2(state.root, path.substring(1), c.O_PATH, 0, IN_ROOT);
+  if (target === -c.ENOENT || target === -c.ENOTDIR) return;
+  must(target, `open ${path} to mask it`);
+  const stat = sys.fstat(target);
+  if (typeof stat === "number") throw callError(`mask ${path}`, stat);
+  const onto = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH;
+  if ((stat.mode & c.S_IFMT) !== c.S_IFDIR) {
+    const tree = must(sys.openTree(state.hostNull, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH), `mask ${path}`);
+    must(sys.moveMount(tree, "", target, "", onto), `mask ${path}`);
+    sys.close(tree);
+  } else if (state.emptyDir < 0) {
+    const context = must(sys.fsopen("tmpfs", 1), `mask ${path}`);
+    must(sys.fsconfig(context, 6, "", ""), `mask ${path}`);
+    const empty = must(sys.fsmount(context, 1, c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC), `mask ${path}`);
+    sys.close(context);
+    must(sys.moveMount(empty, "", target, "", onto), `mask ${path}`);
+    state.emptyDir = empty;
+  } else {
+    const tree = must(sys.openTree(state.emptyDir, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH), `mask ${path}`);
+    must(sys.moveMount(tree, "", target, "", onto), `mask ${path}`);
+    sys.close(tree);
+  }
+  sys.close(target);
+}
+
+function applyReadonly(path: string, state: RootfsState): void {
+  const target = sys.openat2(state.root, path.substring(1), c.O_PATH, 0, IN_ROOT);
+  if (target === -c.ENOENT || target === -c.ENOTDIR) return;
+  must(target, `open ${path} to make it read-only`);
+  const step = `make ${path} read-only`;
+  const tree = must(sys.openTree(target, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE), step);
+  must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, c.MOUNT_ATTR_RDONLY, 0, 0, -1), step);
+  must(sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH), step);
+  sys.close(tree);
+  sys.close(target);
+}
+
+function setReadonly(path: string, state: RootfsState): void {
+  const target = must(openInRoot(state.root, path, 0), `open ${path} in the rootfs`);
+  must(sys.mountSetattr(target, "", c.AT_EMPTY_PATH, c.MOUNT_ATTR_RDONLY, 0, 0, -1), `make ${path} read-only`);
+  sys.close(target);
+}
+
+/** pivot_root(".", ".") stacks the old root on the new one; detaching it leaves the new one alone. */
+function pivot(state: RootfsState): void {
+  must(sys.fchdir(state.root), "enter the rootfs");
+  must(sys.pivotRoot(".", "."), "pivot_root into the rootfs");
+  must(sys.umount2(".", c.MNT_DETACH), "detach the host's root");
+  must(sys.chdir("/"), "enter the new root");
+}
+
+function moveRoot(state: RootfsState): void {
+  must(sys.fchdir(state.root), "enter the rootfs");
+  must(sys.mount(".", "/", "", c.MS_MOVE, ""), "move the rootfs to /");
+  must(sys.chroot("."), "chroot into the rootfs");
+  must(sys.chdir("/"), "enter the new root");
+}

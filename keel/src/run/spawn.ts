@@ -1,0 +1,102 @@
+import * as c from "../lib/consts.ts";
+import { callError, must, runtimeError } from "../lib/errors.ts";
+import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespacePlan } from "../plan/namespaces.ts";
+import type { IdMapping } from "../spec/types.ts";
+
+/**
+ * Clones init into its namespaces and returns its pid. Namespaces to join are entered by this process around the
+ * clone and left again; `cgroup` (v2) makes it start there (CLONE_INTO_CGROUP). `main` runs in the child.
+ */
+export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, main: () => never): number {
+  // processes of a joined pid namespace must not trace init before it has let go of the host (CVE-2016-9962)
+  if (plan.joins.length > 0) sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0);
+  const back = enterJoins(plan);
+  if (plan.newTime) must(sys.unshare(c.CLONE_NEWTIME), "make a time namespace");
+  const cgroupFd = cgroup === "" ? -1 : must(sys.open(cgroup, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${cgroup}`);
+  let pid: number;
+  if (plan.joinUser !== "") pid = spawnThroughUser(plan, cgroupFd, main);
+  else {
+    pid = sys.clone(plan.cloneFlags, cgroupFd);
+    if (pid === 0) {
+      sys.close(sync);
+      main();
+    }
+  }
+  if (cgroupFd >= 0) sys.close(cgroupFd);
+  for (let i = 0; i < back.length; i++) {
+    must(sys.setns(back[i] as number, 0), "return to the runtime's own namespace");
+    sys.close(back[i] as number);
+  }
+  if (pid < 0) {
+    const hint = pid === -c.EPERM ? "needs root, or a user namespace in linux.namespaces" : pid === -28 ? "raise user.max_*_namespaces" : undefined;
+    throw callError("make the container's namespaces", pid, hint);
+  }
+  return pid;
+}
+
+/** Enters every namespace to join; returns descriptors of our own ones. */
+function enterJoins(plan: NamespacePlan): number[] {
+  const back: number[] = [];
+  const opened: number[] = [];
+  // open all first: paths may vanish behind a namespace change
+  for (let i = 0; i < plan.joins.length; i++) {
+    const join = plan.joins[i] as NamespacePlan["joins"][0];
+    const fd = sys.open(join.path, c.O_RDONLY, 0);
+    if (fd < 0) throw callError(`${join.field}: open ${join.path}`, fd);
+    opened.push(fd);
+  }
+  for (let i = 0; i < opened.length; i++) {
+    const join = plan.joins[i] as NamespacePlan["joins"][0];
+    const file = join.type === "pid" ? "pid_for_children" : join.type === "time" ? "time_for_children" : NAMESPACE_FILES[join.type];
+    back.push(must(sys.open(`/proc/self/ns/${file}`, c.O_RDONLY, 0), `open own ${join.type} namespace`));
+    const result = sys.setns(opened[i] as number, NAMESPACE_FLAGS[join.type]);
+    if (result === -c.EINVAL) throw runtimeError("InvalidArgument", `${join.field}: ${join.path} is no ${join.type} namespace`);
+    must(result, `join ${join.type} namespace ${join.path}`);
+    sys.close(opened[i] as number);
+  }
+  return back;
+}
+
+/**
+ * Joining a user namespace: a stage process enters it, makes the rest inside it, and gives birth to init as its
+ * sibling (CLONE_PARENT), whose pid it reports.
+ */
+function spawnThroughUser(plan: NamespacePlan, cgroupFd: number, main: () => never): number {
+  const fd = must(sys.open(plan.joinUser, c.O_RDONLY, 0), `open ${plan.joinUser}`);
+  const pair = sys.socketpair(5);
+  if (typeof pair === "number") throw callError("make a socket pair", pair);
+  const stage = sys.clone(0, -1);
+  if (stage === 0) {
+    const joined = sys.setns(fd, c.CLONE_NEWUSER);
+    const child = joined < 0 ? joined : sys.clone((plan.cloneFlags | c.CLONE_PARENT) >>> 0, cgroupFd);
+    if (child === 0) main();
+    sys.write(pair[1], String(child));
+    sys.exit(0);
+  }
+  sys.close(fd);
+  sys.close(pair[1]);
+  const answer = stage < 0 ? stage : sys.read(pair[0], 32);
+  sys.close(pair[0]);
+  if (stage > 0) sys.waitpid(stage, 0, [0]);
+  return typeof answer === "number" ? answer : answer === "" ? -c.EPERM : Number(answer);
+}
+
+/** uid_map and gid_map of init; an unprivileged caller may map only itself and must give up setgroups. */
+export function writeIdMaps(pid: number, uids: readonly IdMapping[], gids: readonly IdMapping[]): void {
+  if (sys.geteuid() !== 0) {
+    must(sys.writeFileAt(c.AT_FDCWD, `/proc/${pid}/setgroups`, "deny", c.O_WRONLY, 0), "deny setgroups in the user namespace");
+  }
+  writeMap(`/proc/${pid}/gid_map`, gids, "linux.gidMappings");
+  writeMap(`/proc/${pid}/uid_map`, uids, "linux.uidMappings");
+}
+
+function writeMap(path: string, mappings: readonly IdMapping[], field: string): void {
+  if (mappings.length === 0) return;
+  const lines: string[] = [];
+  for (let i = 0; i < mappings.length; i++) {
+    const mapping = mappings[i] as IdMapping;
+    lines.push(`${mapping.containerID} ${mapping.hostID} ${mapping.size}`);
+  }
+  const result = sys.writeFileAt(c.AT_FDCWD, path, `${lines.join("\n")}\n`, c.O_WRONLY, 0);
+  if (result < 0) throw callError(`write ${field} to ${path}`, result, "ranges must not overlap and must be yours to map (/etc/subuid)");
+}

@@ -1,0 +1,34 @@
+import * as c from "../lib/consts.ts";
+import { callError, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import { containerDir, getRecord, isAlive, ociState, readSpec, START_SOCKET, statusOf } from "../state/store.ts";
+import { runHooks } from "./hooks.ts";
+import { killAll } from "./kill.ts";
+
+/** Lets a created container's init go on to its program; returns when the program runs. */
+export function startContainer(id: string): void {
+  const record = getRecord(id);
+  const status = statusOf(record);
+  if (status === "stopped") throw runtimeError("FailedPrecondition", "cannot start a container that has stopped");
+  if (status !== "created") throw runtimeError("FailedPrecondition", "cannot start an already running container");
+  const path = `${containerDir(id)}/${START_SOCKET}`;
+  const connection = sys.unixConnect(path, 1);
+  if (connection < 0) {
+    if (!isAlive(record)) throw runtimeError("FailedPrecondition", "cannot start a container that has stopped");
+    throw callError(`connect to the container's init at ${path}`, connection);
+  }
+  // from here on the container is no longer "created": a second start finds no socket
+  sys.unlinkat(c.AT_FDCWD, path, 0);
+  sys.write(connection, "1");
+  let answer = sys.read(connection, 65536);
+  while (answer === -c.EINTR) answer = sys.read(connection, 65536);
+  sys.close(connection);
+  if (typeof answer === "string" && answer !== "") throw (JSON.parse(answer) as { error: RuntimeError }).error;
+  if (!record.poststart) return;
+  const spec = readSpec(id);
+  try {
+    runHooks("poststart", spec.hooks && spec.hooks.poststart, ociState(record, "running"));
+  } catch (thrown) {
+    killAll(record);
+    throw thrown;
+  }
+}

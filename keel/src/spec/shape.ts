@@ -1,0 +1,75 @@
+/**
+ * A small language for the shapes of JSON: "s" string, "b" boolean, "n" integer that fits 2^53, "u" the same and not
+ * negative, "i" 64-bit integer (number or decimal string), "a" anything; `!` after it: must be there. An array of one
+ * shape is a list, `{"*": shape}` a map, any other object a record whose unknown fields are ignored (runtime-spec
+ * "Extensibility"); a record with "!" must be there.
+ */
+export type Shape = string | readonly [Shape] | { readonly [field: string]: Shape };
+
+const WORDS: { [tag: string]: string } = {
+  s: "a string",
+  b: "a boolean",
+  n: "an integer",
+  u: "an integer, 0 or more",
+  i: "a 64-bit integer",
+};
+
+/** Appends one sentence for each place of `value` that does not fit `shape`: `process.args[1]: must be a string`. */
+export function checkShape(value: unknown, shape: Shape, path: string, problems: string[]): void {
+  if (value === undefined || value === null) {
+    const required = typeof shape === "string" ? shape.charAt(1) === "!" : (shape as { "!"?: string })["!"] !== undefined;
+    if (required) problems.push(`${path}: is required`);
+    return;
+  }
+  if (typeof shape === "string") {
+    const tag = shape.charAt(0);
+    if (!fits(value, tag)) problems.push(`${path}: must be ${WORDS[tag]}`);
+    return;
+  }
+  const isArray = Object.prototype.toString.call(value) === "[object Array]";
+  if (Object.prototype.toString.call(shape) === "[object Array]") {
+    if (!isArray) {
+      problems.push(`${path}: must be an array`);
+      return;
+    }
+    const list = value as unknown[];
+    const element = (shape as readonly [Shape])[0];
+    for (let i = 0; i < list.length; i++) {
+      if (list[i] === null) problems.push(`${path}[${i}]: must not be null`);
+      else checkShape(list[i], element, `${path}[${i}]`, problems);
+    }
+    return;
+  }
+  if (typeof value !== "object" || isArray) {
+    problems.push(`${path}: must be an object`);
+    return;
+  }
+  const record = value as { [field: string]: unknown };
+  const fields = shape as { [field: string]: Shape };
+  const prefix = path === "" ? "" : `${path}.`;
+  const every = fields["*"];
+  if (every) {
+    for (const key in record) checkShape(record[key], every, prefix + key, problems);
+    return;
+  }
+  for (const key in fields) {
+    if (key !== "!") checkShape(record[key], fields[key] as Shape, prefix + key, problems);
+  }
+}
+
+function fits(value: unknown, tag: string): boolean {
+  switch (tag) {
+    case "s":
+      return typeof value === "string" && value.indexOf("\u0000") < 0;
+    case "b":
+      return typeof value === "boolean";
+    case "n":
+      return typeof value === "number" && Math.floor(value) === value && Math.abs(value) <= 9007199254740991;
+    case "u":
+      return typeof value === "number" && value >= 0 && Math.floor(value) === value && value <= 9007199254740991;
+    case "i":
+      return (typeof value === "number" && Math.floor(value) === value) || (typeof value === "string" && /^-?\d{1,20}$/.test(value));
+    default:
+      return true;
+  }
+}

@@ -1,0 +1,191 @@
+import { runtimeError } from "../lib/errors.ts";
+import { CAPABILITIES } from "./capabilities.ts";
+import { checkShape, type Shape } from "./shape.ts";
+import type { CapabilitySet, Namespace, Process, Spec } from "./types.ts";
+
+const hook: Shape = { path: "s!", args: ["s"], env: ["s"], timeout: "u" };
+const mapping: Shape = { containerID: "u!", hostID: "u!", size: "u!" };
+const capabilities: Shape = { bounding: ["s"], effective: ["s"], permitted: ["s"], inheritable: ["s"], ambient: ["s"] };
+
+export const processShape: Shape = {
+  terminal: "b",
+  consoleSize: { height: "u!", width: "u!" },
+  user: { uid: "u", gid: "u", umask: "u", additionalGids: ["u"] },
+  args: ["s"],
+  env: ["s"],
+  cwd: "s!",
+  capabilities,
+  rlimits: [{ type: "s!", soft: "i!", hard: "i!" }],
+  noNewPrivileges: "b",
+  apparmorProfile: "s",
+  selinuxLabel: "s",
+  oomScoreAdj: "n",
+};
+
+const resources: Shape = {
+  devices: [{ allow: "b!", type: "s", major: "n", minor: "n", access: "s" }],
+  memory: { limit: "i", reservation: "i", swap: "i", swappiness: "u", disableOOMKiller: "b" },
+  cpu: {
+    shares: "i", quota: "i", period: "i", burst: "i", idle: "n",
+    realtimeRuntime: "i", realtimePeriod: "i", cpus: "s", mems: "s",
+  },
+  pids: { limit: "i" },
+  unified: { "*": "s" },
+};
+
+const specShape: Shape = {
+  ociVersion: "s!",
+  process: processShape,
+  root: { "!": "", path: "s!", readonly: "b" },
+  hostname: "s",
+  domainname: "s",
+  mounts: [{ destination: "s!", type: "s", source: "s", options: ["s"], uidMappings: [mapping], gidMappings: [mapping] }],
+  hooks: {
+    prestart: [hook], createRuntime: [hook], createContainer: [hook],
+    startContainer: [hook], poststart: [hook], poststop: [hook],
+  },
+  annotations: { "*": "s" },
+  linux: {
+    namespaces: [{ type: "s!", path: "s" }],
+    uidMappings: [mapping],
+    gidMappings: [mapping],
+    devices: [{ path: "s!", type: "s!", major: "n", minor: "n", fileMode: "u", uid: "u", gid: "u" }],
+    cgroupsPath: "s",
+    resources,
+    rootfsPropagation: "s",
+    seccomp: {
+      defaultAction: "s!", defaultErrnoRet: "u", architectures: ["s"], flags: ["s"],
+      syscalls: [{
+        names: ["s"], action: "s!", errnoRet: "u",
+        args: [{ index: "u!", value: "i!", valueTwo: "i", op: "s!" }],
+      }],
+    },
+    sysctl: { "*": "s" },
+    maskedPaths: ["s"],
+    readonlyPaths: ["s"],
+    mountLabel: "s",
+  },
+};
+
+const NAMESPACES = "pid network mount ipc uts user cgroup time";
+const PROPAGATIONS = "private rprivate slave rslave shared rshared unbindable runbindable";
+
+function has(words: string, word: string): boolean {
+  return ` ${words} `.indexOf(` ${word} `) >= 0;
+}
+
+/** Every rule that can be told from the text alone, before anything is touched. Throws InvalidArgument with all problems. */
+export function validateSpec(raw: unknown): Spec {
+  const problems: string[] = [];
+  if (typeof raw !== "object" || raw === null) throw runtimeError("InvalidArgument", "invalid config.json: must be an object");
+  checkShape(raw, specShape, "", problems);
+  if (problems.length === 0) {
+    const spec = raw as Spec;
+    checkRules(spec, problems);
+    if (problems.length === 0) return spec;
+  }
+  throw runtimeError("InvalidArgument", `invalid config.json: ${problems.slice(0, 20).join("; ")}`);
+}
+
+/** The same for the process of an exec (`process.json`). */
+export function validateProcess(raw: unknown, what: string): Process {
+  const problems: string[] = [];
+  if (typeof raw !== "object" || raw === null) throw runtimeError("InvalidArgument", `invalid ${what}: must be an object`);
+  checkShape(raw, processShape, "process", problems);
+  if (problems.length === 0) checkProcess(raw as Process, problems);
+  if (problems.length > 0) throw runtimeError("InvalidArgument", `invalid ${what}: ${problems.slice(0, 20).join("; ")}`);
+  return raw as Process;
+}
+
+function checkRules(spec: Spec, problems: string[]): void {
+  if (!/^\d+\.\d+\.\d+/.test(spec.ociVersion)) problems.push(`ociVersion: must be a version such as 1.2.0, is "${spec.ociVersion}"`);
+  if (!spec.process) problems.push("process: is required");
+  else checkProcess(spec.process, problems);
+  const mounts = spec.mounts || [];
+  for (let i = 0; i < mounts.length; i++) {
+    if ((mounts[i] as { destination: string }).destination === "") problems.push(`mounts[${i}].destination: must not be empty`);
+  }
+  const hooks = spec.hooks || {};
+  for (const kind in hooks) {
+    const list = hooks[kind as "prestart"] || [];
+    for (let i = 0; i < list.length; i++) {
+      const entry = list[i] as { path: string; timeout?: number };
+      if (entry.path.charAt(0) !== "/") problems.push(`hooks.${kind}[${i}].path: must be absolute, is "${entry.path}"`);
+      if (entry.timeout === 0) problems.push(`hooks.${kind}[${i}].timeout: must be greater than zero`);
+    }
+  }
+  checkLinux(spec, problems);
+}
+
+function checkProcess(process: Process, problems: string[]): void {
+  if (!process.args || process.args.length === 0) problems.push("process.args: must name a program");
+  if (process.cwd.charAt(0) !== "/") problems.push(`process.cwd: must be absolute, is "${process.cwd}"`);
+  const seen: { [type: string]: boolean } = {};
+  const rlimits = process.rlimits || [];
+  for (let i = 0; i < rlimits.length; i++) {
+    const limit = rlimits[i] as { type: string };
+    if (seen[limit.type]) problems.push(`process.rlimits[${i}].type: ${limit.type} is there twice`);
+    seen[limit.type] = true;
+  }
+  const adj = process.oomScoreAdj;
+  if (adj !== undefined && (adj < -1000 || adj > 1000)) problems.push(`process.oomScoreAdj: must be from -1000 to 1000, is ${adj}`);
+  const caps = process.capabilities || {};
+  for (const set in caps) {
+    const names = caps[set as CapabilitySet] || [];
+    for (let i = 0; i < names.length; i++) {
+      if (CAPABILITIES.indexOf(names[i] as string) < 0) problems.push(`process.capabilities.${set}[${i}]: unknown capability "${names[i]}"`);
+    }
+  }
+}
+
+function checkLinux(spec: Spec, problems: string[]): void {
+  const linux = spec.linux || {};
+  const namespaces: readonly Namespace[] = linux.namespaces || [];
+  const types: { [type: string]: boolean } = {};
+  for (let i = 0; i < namespaces.length; i++) {
+    const ns = namespaces[i] as Namespace;
+    if (!has(NAMESPACES, ns.type)) problems.push(`linux.namespaces[${i}].type: must be one of ${NAMESPACES.replace(/ /g, ", ")}, is "${ns.type}"`);
+    if (types[ns.type]) problems.push(`linux.namespaces[${i}].type: ${ns.type} is there twice`);
+    if (ns.path && ns.path.charAt(0) !== "/") problems.push(`linux.namespaces[${i}].path: must be absolute, is "${ns.path}"`);
+    types[ns.type] = true;
+  }
+  const mapped = (linux.uidMappings || []).length > 0 || (linux.gidMappings || []).length > 0;
+  if (mapped && !types.user) problems.push("linux.uidMappings: need a user namespace in linux.namespaces");
+  if (spec.hostname && !types.uts) problems.push("hostname: needs a uts namespace in linux.namespaces");
+  if (spec.domainname && !types.uts) problems.push("domainname: needs a uts namespace in linux.namespaces");
+  if (!types.mount) problems.push("linux.namespaces: a mount namespace is required");
+  const propagation = linux.rootfsPropagation;
+  if (propagation && !has(PROPAGATIONS, propagation)) problems.push(`linux.rootfsPropagation: unknown value "${propagation}"`);
+  const devices = linux.devices || [];
+  for (let i = 0; i < devices.length; i++) {
+    const device = devices[i] as { path: string; type: string };
+    if (!has("c u b p", device.type)) problems.push(`linux.devices[${i}].type: must be c, u, b or p, is "${device.type}"`);
+    if (device.path.charAt(0) !== "/") problems.push(`linux.devices[${i}].path: must be absolute, is "${device.path}"`);
+  }
+  const lists = { maskedPaths: linux.maskedPaths || [], readonlyPaths: linux.readonlyPaths || [] };
+  for (const field in lists) {
+    const paths = lists[field as "maskedPaths"];
+    for (let i = 0; i < paths.length; i++) {
+      if ((paths[i] as string).charAt(0) !== "/") problems.push(`linux.${field}[${i}]: must be absolute, is "${paths[i]}"`);
+    }
+  }
+  checkSysctl(linux.sysctl || {}, types, problems);
+  const unified = (linux.resources && linux.resources.unified) || {};
+  for (const file in unified) {
+    if (file.indexOf("/") >= 0 || file === "." || file === "..") problems.push(`linux.resources.unified["${file}"]: must be a file name without "/"`);
+  }
+}
+
+/** Only sysctls that a namespace of the container holds may be set: the rest would change the host. */
+function checkSysctl(sysctl: { readonly [name: string]: string }, types: { [type: string]: boolean }, problems: string[]): void {
+  for (const name in sysctl) {
+    const key = name.replace(/\//g, ".");
+    let needs = "";
+    if (/^net\./.test(key)) needs = "network";
+    else if (/^kernel\.(msg|sem|shm)/.test(key) || /^fs\.mqueue\./.test(key)) needs = "ipc";
+    else if (key === "kernel.domainname" || key === "kernel.hostname") needs = "uts";
+    if (/(^|[./])\.\.?([./]|$)/.test(name)) needs = "";
+    if (needs === "") problems.push(`linux.sysctl["${name}"]: is not namespaced, it would change the host`);
+    else if (!types[needs]) problems.push(`linux.sysctl["${name}"]: needs a new ${needs} namespace in linux.namespaces`);
+  }
+}

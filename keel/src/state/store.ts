@@ -1,0 +1,114 @@
+import * as c from "../lib/consts.ts";
+import { context } from "../lib/context.ts";
+import { callError, runtimeError } from "../lib/errors.ts";
+import { ensureDirs, parseJson, removeTree, writeAtomically } from "../lib/files.ts";
+import { isFrozen } from "../cgroup/apply.ts";
+import type { Spec } from "../spec/types.ts";
+
+/** state.json below `<root>/<id>`: all that later commands need without reading config.json. */
+export interface Record {
+  readonly id: string;
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat: with the pid it names one process for ever. */
+  readonly startTime: string;
+  readonly bundle: string;
+  readonly rootfs: string;
+  readonly created: string;
+  readonly ociVersion: string;
+  readonly annotations: { readonly [key: string]: string };
+  /** Directories of the container's cgroup, one per hierarchy. */
+  readonly cgroups: readonly string[];
+  readonly poststart: boolean;
+  readonly poststop: boolean;
+  readonly userNamespace: boolean;
+}
+
+export type Status = "creating" | "created" | "running" | "paused" | "stopped";
+
+export const START_SOCKET = "start.sock";
+
+export function containerDir(id: string): string {
+  return `${context().root}/${id}`;
+}
+
+/** Takes the id: makes its directory. */
+export function claimId(id: string): void {
+  const { root } = context();
+  let result = sys.mkdirat(c.AT_FDCWD, containerDir(id), 0o700);
+  if (result === -c.ENOENT) {
+    ensureDirs(root, 0o700);
+    result = sys.mkdirat(c.AT_FDCWD, containerDir(id), 0o700);
+  }
+  if (result === -c.EEXIST) {
+    throw runtimeError("AlreadyExists", "container with given ID already exists", `choose another id or: keel delete ${id}`);
+  }
+  if (result < 0) throw callError(`make state directory ${containerDir(id)}`, result);
+}
+
+export function writeRecord(record: Record): void {
+  writeAtomically(`${containerDir(record.id)}/state.json`, JSON.stringify(record), 0o600);
+}
+
+export function findRecord(id: string): Record | undefined {
+  const text = sys.readFile(`${containerDir(id)}/state.json`);
+  if (typeof text === "number") return undefined;
+  return parseJson(text, `state of container ${id}`) as Record;
+}
+
+/** @throws NotFound `container does not exist`, the text that runc's callers look for. */
+export function getRecord(id: string): Record {
+  const record = findRecord(id);
+  if (!record) throw runtimeError("NotFound", "container does not exist", `id ${id}, state root ${context().root}`);
+  return record;
+}
+
+/** The config.json the container was created from. */
+export function readSpec(id: string): Spec {
+  const path = `${containerDir(id)}/config.json`;
+  const text = sys.readFile(path);
+  if (typeof text === "number") throw callError(`read ${path}`, text);
+  return parseJson(text, path) as Spec;
+}
+
+/** [state letter, start time] of a process, or undefined when it is gone. */
+export function processStat(pid: number): readonly [string, string] | undefined {
+  const text = sys.readFile(`/proc/${pid}/stat`);
+  if (typeof text === "number") return undefined;
+  // the name in parentheses may hold anything, so count from its end
+  const fields = text.substring(text.lastIndexOf(")") + 2).split(" ");
+  return [fields[0] as string, fields[19] as string];
+}
+
+/** True while init is the process that was made: not gone, no zombie, no other process with its number. */
+export function isAlive(record: Record): boolean {
+  const stat = processStat(record.pid);
+  return stat !== undefined && stat[1] === record.startTime && stat[0] !== "Z" && stat[0] !== "X";
+}
+
+export function statusOf(record: Record): Status {
+  if (!isAlive(record)) return "stopped";
+  if (sys.faccessat(c.AT_FDCWD, `${containerDir(record.id)}/${START_SOCKET}`, 0, 0) >= 0) return "created";
+  return isFrozen(record.cgroups) ? "paused" : "running";
+}
+
+export function removeRecord(id: string): void {
+  const fd = sys.open(context().root, c.O_PATH | c.O_DIRECTORY, 0);
+  if (fd < 0) return;
+  removeTree(fd, id);
+  sys.close(fd);
+}
+
+/** The state of runtime-spec "State", as hooks get it on stdin and `keel state` prints it. */
+export function ociState(record: Record, status: Status): { [key: string]: unknown } {
+  return {
+    ociVersion: record.ociVersion,
+    id: record.id,
+    pid: status === "stopped" ? 0 : record.pid,
+    status,
+    bundle: record.bundle,
+    rootfs: record.rootfs,
+    created: record.created,
+    annotations: record.annotations,
+    owner: "",
+  };
+}
