@@ -11,7 +11,11 @@ export function runtimeFailure(command: string, log: string, stderr: string, sta
   const logged = lastError(log);
   const message = (logged && logged.msg) || stderr.replace(/\s+$/, "");
   if (message.substring(0, CANNOT_RUN.length) === CANNOT_RUN) return { code: "FailedPrecondition", message };
-  if (message === "") return { code: "FailedPrecondition", message: `${command} container: the runtime ${endText(status)} and said nothing` };
+  if (message === "")
+    return {
+      code: "FailedPrecondition",
+      message: `${command} container: the runtime ${endText(status)} and said nothing`,
+    };
   return {
     code: logged && known(logged.code) ? (logged.code as ErrorCode) : codeOf(message),
     message,
@@ -49,7 +53,8 @@ function lastError(log: string): LogLine | undefined {
  */
 function codeOf(message: string): ErrorCode {
   if (/executable file.*not found|\bexec.*no such file or directory/i.test(message)) return "NotFound";
-  if (/\bexec.*permission denied|\bexec.*operation not permitted|exec format error|exec.*is a directory/i.test(message)) return "PermissionDenied";
+  if (/\bexec.*permission denied|\bexec.*operation not permitted|exec format error|exec.*is a directory/i.test(message))
+    return "PermissionDenied";
   return "FailedPrecondition";
 }
 

@@ -16,7 +16,13 @@ export type Action =
   | { readonly do: "run"; readonly command: RuntimeCommand }
   | { readonly do: "reply"; readonly client: number; readonly reply: MonitorReply }
   | { readonly do: "event"; readonly event: MonitorEvent }
-  | { readonly do: "attach"; readonly client: number; readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean }
+  | {
+      readonly do: "attach";
+      readonly client: number;
+      readonly stdin: boolean;
+      readonly stdout: boolean;
+      readonly stderr: boolean;
+    }
   /** These three answer their client by themselves, with what came of it. */
   | { readonly do: "resize"; readonly client: number; readonly rows: number; readonly cols: number }
   | { readonly do: "signal"; readonly client: number; readonly signal: number }
@@ -101,7 +107,10 @@ export function onRequest(m: Machine, client: number, request: MonitorRequest): 
       return [accepted(m, client, op)];
     case "attach":
       if (m.told) return [refused(client, op, "attach", m, "it has exited")];
-      return [{ do: "attach", client, stdin: request.stdin, stdout: request.stdout, stderr: request.stderr }, accepted(m, client, op)];
+      return [
+        { do: "attach", client, stdin: request.stdin, stdout: request.stdout, stderr: request.stderr },
+        accepted(m, client, op),
+      ];
     case "reopen-log":
       return [{ do: op, client }];
     case "resize":
@@ -109,7 +118,8 @@ export function onRequest(m: Machine, client: number, request: MonitorRequest): 
       return [{ do: op, client, rows: request.rows, cols: request.cols }];
     case "signal":
       if (m.op === "create") return undefined;
-      if (!alive(m)) return [refused(client, op, "signal", m, m.phase === "ready" ? "it is not created" : "it has exited")];
+      if (!alive(m))
+        return [refused(client, op, "signal", m, m.phase === "ready" ? "it is not created" : "it has exited")];
       return [{ do: op, client, signal: request.signal }];
     default:
       return m.op === "create" || m.op === "start" ? undefined : lifeRequest(m, client, op);
@@ -154,7 +164,10 @@ function removed(m: Machine): Action[] {
     return actions;
   }
   if (m.asker !== 0) actions.push(accepted(m, m.asker, m.askedOp));
-  actions.push({ do: "event", event: { event: "cleaned" } }, { do: "finish", code: 0, exitCommand: m.goal === "clean" });
+  actions.push(
+    { do: "event", event: { event: "cleaned" } },
+    { do: "finish", code: 0, exitCommand: m.goal === "clean" },
+  );
   return actions;
 }
 

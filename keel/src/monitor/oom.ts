@@ -21,7 +21,9 @@ export function parseCgroup(text: string): OomCounter | undefined {
 
 /** Where the counter's file is on every distribution that mounts at the usual place. */
 export function usualFile(counter: OomCounter): string {
-  return counter.v1 ? `/sys/fs/cgroup/memory${counter.path}/memory.oom_control` : `/sys/fs/cgroup${counter.path}/memory.events`;
+  return counter.v1
+    ? `/sys/fs/cgroup/memory${counter.path}/memory.oom_control`
+    : `/sys/fs/cgroup${counter.path}/memory.events`;
 }
 
 /** Where it is by the text of /proc/self/mountinfo: `id parent dev root mountpoint … - type source options`. */

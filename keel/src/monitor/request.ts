@@ -26,7 +26,12 @@ export function parseRequest(text: string): ParsedRequest {
       return { request: { op } };
     case "attach":
       return {
-        request: { op, stdin: value["stdin"] === true, stdout: value["stdout"] === true, stderr: value["stderr"] === true },
+        request: {
+          op,
+          stdin: value["stdin"] === true,
+          stdout: value["stdout"] === true,
+          stderr: value["stderr"] === true,
+        },
       };
     case "resize":
       return fits(value["rows"], 0, 65535) && fits(value["cols"], 0, 65535)
