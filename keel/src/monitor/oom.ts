@@ -35,10 +35,10 @@ export function mountedFile(counter: OomCounter, mountinfo: string): string | un
     if (dash < 0) continue;
     if (counter.v1 && `,${line.substring(line.lastIndexOf(" ") + 1)},`.indexOf(",memory,") < 0) continue;
     const fields = line.split(" ");
-    const root = unescape(fields[3] as string);
+    const root = unescapeOctal(fields[3] as string);
     const inside = root === "/" ? counter.path : below(counter.path, root);
     if (inside === undefined) continue;
-    return `${unescape(fields[4] as string)}${inside}/${counter.v1 ? "memory.oom_control" : "memory.events"}`;
+    return `${unescapeOctal(fields[4] as string)}${inside}/${counter.v1 ? "memory.oom_control" : "memory.events"}`;
   }
   return undefined;
 }
@@ -48,7 +48,7 @@ function below(path: string, root: string): string | undefined {
   return path.substring(0, root.length + 1) === `${root}/` ? path.substring(root.length) : undefined;
 }
 
-function unescape(field: string): string {
+function unescapeOctal(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 }
 
