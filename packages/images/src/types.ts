@@ -49,5 +49,8 @@ export interface Images {
    * Removes the name; when it was the last one, or `ref` is an id, the image with its unused layers.
    * @throws {BerthError} FailedPrecondition when a container uses it (and not force) or an id has several names
    */
-  remove(ref: string, options?: { readonly force?: boolean }): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }>;
+  remove(
+    ref: string,
+    options?: { readonly force?: boolean },
+  ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }>;
 }

@@ -22,7 +22,11 @@ export interface Snapshots {
     readonly chainId: Digest;
     readonly parent: Digest | undefined;
     /** Absolute paths: `upper` to write into, `lowers` top first (empty for the first layer), `work` for overlayfs. */
-    readonly apply: (dirs: { readonly upper: string; readonly work: string; readonly lowers: readonly string[] }) => Promise<void>;
+    readonly apply: (dirs: {
+      readonly upper: string;
+      readonly work: string;
+      readonly lowers: readonly string[];
+    }) => Promise<void>;
   }): Promise<void>;
   /** Makes (or finds) the writable snapshot `key` on `parent`; returns its mount. Nothing is mounted. */
   prepare(key: string, parent: Digest | undefined): SnapshotMount;

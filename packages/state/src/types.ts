@@ -22,4 +22,11 @@ export interface State extends Disposable {
   ownerAlive(owner: string): boolean;
   /** Token `pid:starttime:boot-id` of this process, to store in rows that mark work in progress. */
   readonly owner: string;
+  /**
+   * Names things (digests, chain ids, …) that no garbage collection may remove until dispose or the end of this
+   * process. Hold before asking whether the thing is there.
+   */
+  hold(names: readonly string[]): Disposable;
+  /** The names that living processes hold; drops the holds of dead ones. */
+  held(): ReadonlySet<string>;
 }

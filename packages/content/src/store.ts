@@ -1,0 +1,2 @@
+import type { Migration } from "@berth/state";
+export const migrations: readonly Migration[] = [];

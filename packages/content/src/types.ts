@@ -1,0 +1,44 @@
+import type { Digest } from "@berth/oci";
+
+/** Bytes to put into the store: where they come from and what they must be. */
+export interface IngestOptions {
+  readonly digest: Digest;
+  /** Exact length, bytes. */
+  readonly size: number;
+  /**
+   * The bytes from `offset` on (0, or what an interrupted ingest left). It may answer with an earlier `offset` when the
+   * source cannot resume: the rest of the file is then written again.
+   */
+  readonly source: (offset: number) => Promise<{ readonly offset: number; readonly body: AsyncIterable<Uint8Array> }>;
+  readonly onProgress?: ((doneBytes: number) => void) | undefined;
+  /** Called when this process has begun to write; `path` grows until the ingest ends. */
+  readonly onPartial?: ((path: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Blobs by digest. Safe beside other processes on the same store. */
+export interface Content {
+  /** Absolute path of the blob, whether or not it is there. */
+  path(digest: Digest): string;
+  has(digest: Digest): boolean;
+  /**
+   * Stores the bytes after verifying length and digest while writing. Does nothing when the blob is there; waits when
+   * another process is fetching it.
+   *
+   * @throws {BerthError} DataLoss (wrong or missing bytes; nothing stays), ResourceExhausted (disk full), or the source's
+   */
+  ingest(options: IngestOptions): Promise<void>;
+  /** Stores small bytes at hand; returns their digest. */
+  put(bytes: Uint8Array): Digest;
+  /**
+   * The whole blob, at most `maxBytes` (default 8 MiB).
+   *
+   * @throws {BerthError} NotFound; DataLoss when the file is missing or its bytes have another digest
+   */
+  read(digest: Digest, maxBytes?: number): Buffer;
+  list(): readonly { readonly digest: Digest; readonly sizeBytes: number }[];
+  /** Removes the row, then the file; held blobs (`State.hold`) stay. Idempotent. */
+  remove(digests: readonly Digest[]): void;
+  /** Removes files without row and partial files of dead processes older than a day. Safe beside running ingests. */
+  recover(): void;
+}
