@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 
-/** One step of the schema; runs in its own transaction. `package` + `id` is unique, ids grow within a package. */
+/** One step of the schema; the missing ones run in one transaction. `package` + `id` is unique, ids grow within a package. */
 export interface Migration {
   readonly package: string;
   readonly id: number;
@@ -11,8 +11,12 @@ export interface Migration {
 /** The SQLite file of one data root, opened with WAL. Several processes may have it open. */
 export interface State extends Disposable {
   readonly db: DatabaseSync;
-  /** BEGIN IMMEDIATE … COMMIT; rolls back when `body` throws. `body` must be synchronous. Nested calls join the outer one. */
-  transaction<T>(body: () => T): T;
+  /**
+   * BEGIN IMMEDIATE … COMMIT; rolls back when `body` throws. `body` must be synchronous. Nested calls join the outer one.
+   * `durable`: on disk when it returns (else after a power cut the last ones may be missing, never half done): for rows
+   * that go before what they name is removed.
+   */
+  transaction<T>(body: () => T, options?: { readonly durable?: boolean }): T;
   /**
    * Takes the named lease for this process (pid + start time) or waits for the holder to release it or die, at most
    * `timeoutMs` (default 60 000; then DeadlineExceeded naming the holder's pid). Released by dispose.
