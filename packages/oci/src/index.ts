@@ -1,1 +1,16 @@
+export { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
+export { hexOf, isDigest, parseDigest } from "./digest.ts";
+export { type DockerArchiveImage, parseDockerArchive } from "./docker-archive.ts";
+export { type Index, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from "./manifest.ts";
+export {
+  CONFIG_TYPES,
+  INDEX_TYPES,
+  isLayerType,
+  MANIFEST_TYPES,
+  OCI_CONFIG,
+  OCI_LAYER,
+  OCI_MANIFEST,
+} from "./media-types.ts";
+export { architectureOf, formatPlatform, parsePlatform, rankPlatform, selectManifest } from "./platform.ts";
+export { familiarName, formatReference, parseReference, type Reference, repositoryOf } from "./reference.ts";
 export type * from "./types.ts";
