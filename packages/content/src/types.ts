@@ -37,8 +37,16 @@ export interface Content {
    */
   read(digest: Digest, maxBytes?: number): Buffer;
   list(): readonly { readonly digest: Digest; readonly sizeBytes: number }[];
-  /** Removes the row, then the file; held blobs (`State.hold`) stay. Idempotent. */
-  remove(digests: readonly Digest[]): void;
-  /** Removes files without row and partial files of dead processes older than a day. Safe beside running ingests. */
-  recover(): void;
+  /**
+   * Drops the rows of blobs that nobody holds (`State.hold`) and returns which; call it in the transaction that finds
+   * them unused. Their files go by `sweep` after it.
+   */
+  forget(digests: readonly Digest[]): readonly Digest[];
+  /** Removes the files of blobs that have no row and that nobody holds. Idempotent. */
+  sweep(digests: readonly Digest[]): void;
+  /**
+   * Removes files without row, and partial files that no living process writes to and that are older than `maxAgeMs`
+   * (default one day: until then a new ingest resumes them). Safe beside running ingests.
+   */
+  recover(options?: { readonly maxAgeMs?: number }): void;
 }

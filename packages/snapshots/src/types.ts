@@ -27,13 +27,20 @@ export interface Snapshots {
       readonly work: string;
       readonly lowers: readonly string[];
     }) => Promise<void>;
+    readonly signal?: AbortSignal | undefined;
   }): Promise<void>;
   /** Makes (or finds) the writable snapshot `key` on `parent`; returns its mount. Nothing is mounted. */
   prepare(key: string, parent: Digest | undefined): SnapshotMount;
   /** Idempotent. Must not be mounted any more. */
   remove(key: string): Promise<void>;
-  /** @throws FailedPrecondition when another snapshot stands on it. Idempotent when absent. */
+  /** @throws FailedPrecondition when another snapshot stands on it or a process holds it. Idempotent when absent. */
   removeLayer(chainId: Digest): Promise<void>;
+  /**
+   * Drops the rows of those layers on which nothing stands and that nobody holds (`State.hold`), children before parents
+   * whatever their order here, and returns which; call it in the transaction that finds them unused. Their directories
+   * go by `recover` after it.
+   */
+  forgetLayers(chainIds: readonly Digest[]): readonly Digest[];
   /** Bytes in the writable layer of `key`. */
   usage(key: string): Promise<number>;
   /** Removes directories without a row and rows that never committed. Safe beside running unpacks of live processes. */

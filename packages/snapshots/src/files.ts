@@ -1,0 +1,61 @@
+import { mkdirSync, readdirSync } from "node:fs";
+import { lstat, opendir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf } from "@berth/base";
+import { syncFailed } from "./errors.ts";
+
+/** Makes everything on the file system of `dir` durable: one syncfs(2), which Node does not offer. */
+export async function syncFileSystem(dir: string): Promise<void> {
+  const { spawn } = await import("node:child_process");
+  const why = await new Promise<string | undefined>((resolve) => {
+    const child = spawn("sync", ["-f", dir], { stdio: ["ignore", "ignore", "pipe"] });
+    let text = "";
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+    });
+    child.on("error", (error) => resolve(error.message));
+    child.on("close", (code) => resolve(code === 0 ? undefined : text.trim() || `sync ended with ${code}`));
+  });
+  if (why !== undefined) throw syncFailed(dir, why);
+}
+
+/** Makes `<root>/<n>/fs` and `work`; present ones stay. */
+export function makeDirs(dir: string): void {
+  mkdirSync(join(dir, "fs"), { recursive: true, mode: 0o755 });
+  mkdirSync(join(dir, "work"), { recursive: true, mode: 0o700 });
+}
+
+/** Removes a tree; another process may be doing the same. */
+export async function removeTree(dir: string): Promise<void> {
+  await rm(dir, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** Names that are snapshot numbers. */
+export function listDirs(root: string): readonly number[] {
+  try {
+    return readdirSync(root)
+      .filter((name) => /^[1-9]\d{0,14}$/.test(name))
+      .map(Number);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** Sum of the files' sizes below `dir`, bytes; a file with several links counts once. Files that vanish are skipped. */
+export async function usageOf(dir: string): Promise<number> {
+  const seen = new Set<number>();
+  const pending = [dir];
+  let total = 0;
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    for await (const entry of await opendir(next)) {
+      const path = join(next, entry.name);
+      if (entry.isDirectory()) pending.push(path);
+      const stat = await lstat(path).catch(() => undefined);
+      if (stat === undefined || stat.isDirectory() || seen.has(stat.ino)) continue;
+      if (stat.nlink > 1) seen.add(stat.ino);
+      total += stat.size;
+    }
+  }
+  return total;
+}
