@@ -1,1 +1,3 @@
-export {};
+export { openArchive } from "./open.ts";
+export { type Compression, detectCompression } from "./spool.ts";
+export type * from "./types.ts";

@@ -36,13 +36,13 @@ export function openContent(options: { readonly state: State; readonly root: str
 class FileContent implements Content {
   readonly #state: State;
   readonly #blobs: string;
-  readonly #ingests: string;
+  readonly spoolDir: string;
   #temporary = 0;
 
   constructor(state: State, root: string) {
     this.#state = state;
     this.#blobs = join(root, "content/sha256");
-    this.#ingests = join(root, "ingest");
+    this.spoolDir = join(root, "ingest");
   }
 
   path(digest: Digest): string {
@@ -60,7 +60,7 @@ class FileContent implements Content {
     const wait = { timeoutMs: DAY_MS, ...(options.signal === undefined ? {} : { signal: options.signal }) };
     using _lease = await this.#state.lease(`blob:${digest}`, wait);
     if (this.has(digest)) return;
-    const partial = join(this.#ingests, `${hexOf(digest)}.partial`);
+    const partial = join(this.spoolDir, `${hexOf(digest)}.partial`);
     try {
       this.#makeDirs();
       this.#state.transaction(() => store.writeIngest(this.#state.db, digest, this.#state.owner));
@@ -82,7 +82,7 @@ class FileContent implements Content {
   put(bytes: Uint8Array): Digest {
     const digest = digestOf(bytes);
     if (this.has(digest)) return digest;
-    const temporary = join(this.#ingests, `${hexOf(digest)}.${process.pid}.${this.#temporary++}`);
+    const temporary = join(this.spoolDir, `${hexOf(digest)}.${process.pid}.${this.#temporary++}`);
     try {
       this.#makeDirs();
       const fd = openSync(temporary, "wx", 0o600);
@@ -135,6 +135,11 @@ class FileContent implements Content {
     });
   }
 
+  discard(digest: Digest): void {
+    this.#state.transaction(() => store.removeBlob(this.#state.db, digest), { durable: true });
+    removeFile(this.path(digest));
+  }
+
   sweep(digests: readonly Digest[]): void {
     for (const digest of digests) {
       // The write lock keeps another process from holding the digest between the question and the removal.
@@ -151,8 +156,8 @@ class FileContent implements Content {
     const strays = listFiles(this.#blobs).map((name) => `sha256:${name}` as Digest);
     this.sweep(strays.filter((digest) => !known.has(digest)));
     const before = Date.now() - (options.maxAgeMs ?? DAY_MS);
-    for (const name of listFiles(this.#ingests)) {
-      const path = join(this.#ingests, name);
+    for (const name of listFiles(this.spoolDir)) {
+      const path = join(this.spoolDir, name);
       const modified = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
       if (modified > before) continue;
       this.#state.transaction(() => {
@@ -162,7 +167,7 @@ class FileContent implements Content {
   }
 
   #makeDirs(): void {
-    for (const dir of [this.#blobs, this.#ingests]) {
+    for (const dir of [this.#blobs, this.spoolDir]) {
       if (existsSync(dir)) continue;
       mkdirSync(dir, { recursive: true, mode: 0o700 });
       syncDir(dirname(dir));

@@ -18,6 +18,8 @@ export interface IngestOptions {
 
 /** Blobs by digest. Safe beside other processes on the same store. */
 export interface Content {
+  /** Absolute path of the directory for temporary files; what stays there by accident is removed by `recover`. */
+  readonly spoolDir: string;
   /** Absolute path of the blob, whether or not it is there. */
   path(digest: Digest): string;
   has(digest: Digest): boolean;
@@ -42,6 +44,8 @@ export interface Content {
    * them unused. Their files go by `sweep` after it.
    */
   forget(digests: readonly Digest[]): readonly Digest[];
+  /** Removes a blob whose bytes were found damaged, held or not. */
+  discard(digest: Digest): void;
   /** Removes the files of blobs that have no row and that nobody holds. Idempotent. */
   sweep(digests: readonly Digest[]): void;
   /**

@@ -1,8 +1,20 @@
 import type { Content } from "@berth/content";
-import type { Digest } from "@berth/oci";
+import {
+  type Digest,
+  formatReference,
+  MAX_CONFIG_BYTES,
+  parseImageConfig,
+  parseReference,
+  repositoryOf,
+} from "@berth/oci";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
-import type { Images } from "./types.ts";
+import { ambiguous, inUse, noSuchImage, severalNames } from "./errors.ts";
+import type { PullTarget } from "./pull.ts";
+import * as store from "./store.ts";
+import type { Image, Images, PullOptions } from "./types.ts";
+
+const MAX_LAYER_BYTES = 64 * 1024 ** 3;
 
 export interface ImagesOptions {
   /** Opened with the `migrations` of content, snapshots and images (one list, any order). */
@@ -16,15 +28,157 @@ export interface ImagesOptions {
   /** Registry hosts (`host[:port]`) that may be spoken to by plain HTTP; loopback always may. */
   readonly insecureRegistries?: readonly string[];
   /** PEM file of extra certificate authorities for every registry (besides the system's and certs.d). */
-  readonly caFile?: string;
+  readonly caFile?: string | undefined;
   /** Limit of one unpacked layer's tar stream, bytes; default 64 GiB. */
   readonly maxLayerBytes?: number;
 }
 
 /**
  * The image store on an opened database, content store and snapshotter. Cheap: nothing is read until a method is called,
- * and network code is loaded by `pull` only.
+ * and code for networks and archives is loaded by `pull` and `load` only.
  */
 export function createImages(options: ImagesOptions): Images {
-  throw new Error(`not there yet: ${options.keelPath}`);
+  return new ImageStore(options);
+}
+
+/** What a reference of the user points at. */
+type Hit =
+  | { readonly by: "id"; readonly id: Digest }
+  | { readonly by: "name"; readonly id: Digest; readonly name: string; readonly repository: string }
+  | { readonly by: "digest"; readonly id: Digest; readonly repository: string };
+
+class ImageStore implements Images {
+  readonly #options: ImagesOptions;
+  readonly #state: State;
+
+  constructor(options: ImagesOptions) {
+    this.#options = options;
+    this.#state = options.state;
+  }
+
+  async pull(ref: string, options: PullOptions = {}): Promise<Image> {
+    const { pull } = await import("./pull.ts");
+    return this.#read(await pull(ref, this.#target(), options), ref);
+  }
+
+  async load(path: string, options: PullOptions = {}): Promise<readonly Image[]> {
+    const { load } = await import("./load.ts");
+    const ids = await load(path, this.#target(), options);
+    return ids.map((id) => this.#read(id, id));
+  }
+
+  find(ref: string): Image | undefined {
+    const hit = this.#find(ref);
+    return hit === undefined ? undefined : this.#read(hit.id, ref);
+  }
+
+  get(ref: string): Image {
+    const image = this.find(ref);
+    if (image === undefined) throw noSuchImage(ref);
+    return image;
+  }
+
+  list(): readonly Image[] {
+    return store.listImages(this.#state.db).map((row) => this.#toImage(row));
+  }
+
+  async remove(
+    ref: string,
+    options: { readonly force?: boolean } = {},
+  ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }> {
+    const { state } = this.#options;
+    const gone = state.transaction(() => this.#removeRows(ref, options.force ?? false), { durable: true });
+    if (gone.blobs.length > 0) this.#options.content.sweep(gone.blobs);
+    if (gone.deleted.length > 0) await this.#options.snapshots.recover();
+    return { untagged: gone.untagged, deleted: gone.deleted };
+  }
+
+  #target(): PullTarget {
+    const { state, content, snapshots, keelPath, caFile } = this.#options;
+    const { insecureRegistries = [], maxLayerBytes = MAX_LAYER_BYTES } = this.#options;
+    return { state, content, snapshots, keelPath, caFile, insecureRegistries, maxLayerBytes };
+  }
+
+  #find(ref: string): Hit | undefined {
+    const { db } = this.#state;
+    const hex = ref.startsWith("sha256:") ? ref.slice("sha256:".length) : ref;
+    const isHex = /^[0-9a-f]{4,64}$/.test(hex);
+    if (!isHex || (hex === ref && hex.length < 64)) {
+      const hit = this.#findByName(ref);
+      if (hit !== undefined || !isHex) return hit;
+    }
+    const [id, other] = store.findIdsByPrefix(db, hex);
+    if (other !== undefined) throw ambiguous(ref);
+    return id === undefined ? undefined : { by: "id", id };
+  }
+
+  #findByName(ref: string): Hit | undefined {
+    const parsed = parseReference(ref);
+    const repository = repositoryOf(parsed);
+    if (parsed.digest !== undefined) {
+      const id = store.findIdByDigest(this.#state.db, repository, parsed.digest);
+      return id === undefined ? undefined : { by: "digest", id, repository };
+    }
+    const name = formatReference(parsed);
+    const id = store.findIdByName(this.#state.db, name);
+    return id === undefined ? undefined : { by: "name", id, name, repository };
+  }
+
+  #read(id: Digest, ref: string): Image {
+    const row = store.findImage(this.#state.db, id);
+    if (row === undefined) throw noSuchImage(ref);
+    return this.#toImage(row);
+  }
+
+  #toImage(row: store.ImageRow): Image {
+    const { db } = this.#state;
+    const { id } = row;
+    const config = parseImageConfig(this.#options.content.read(id, MAX_CONFIG_BYTES), `config ${id}`);
+    const layers = store.listLayers(db, id).map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
+    return { ...row, names: store.listNames(db, id), repoDigests: store.listRepoDigests(db, id), config, layers };
+  }
+
+  /** Runs in a transaction. */
+  #removeRows(ref: string, force: boolean): Removal {
+    const { db } = this.#state;
+    const hit = this.#find(ref);
+    if (hit === undefined) throw noSuchImage(ref);
+    const before = [...store.listNames(db, hit.id), ...store.listRepoDigests(db, hit.id)];
+    const names = store.listNames(db, hit.id);
+    if (hit.by === "id" && names.length > 1 && !force) throw severalNames(ref, names);
+    if (hit.by === "name") {
+      store.removeName(db, hit.name);
+      const sameRepository = (name: string): boolean => name !== hit.name && name.startsWith(`${hit.repository}:`);
+      if (!names.some(sameRepository)) store.removeRepoDigests(db, hit.repository, hit.id);
+    }
+    if (hit.by === "digest") store.removeRepoDigests(db, hit.repository, hit.id);
+    const left = [...store.listNames(db, hit.id), ...store.listRepoDigests(db, hit.id)];
+    const isLast = hit.by === "id" || left.length === 0;
+    if (!isLast) return { untagged: before.filter((name) => !left.includes(name)), deleted: [], blobs: [] };
+    if (!force && this.#options.inUse().has(hit.id)) throw inUse(ref);
+    store.removeImage(db, hit.id);
+    return { untagged: before, ...this.#collect(hit.id) };
+  }
+
+  /** Mark and sweep of the rows; what running pulls hold stays. */
+  #collect(id: Digest): Omit<Removal, "untagged"> {
+    const { content, snapshots } = this.#options;
+    const usedBlobs = store.listUsedBlobs(this.#state.db);
+    const usedLayers = store.listUsedLayers(this.#state.db);
+    const blobs = content.forget(
+      content
+        .list()
+        .map((blob) => blob.digest)
+        .filter((digest) => !usedBlobs.has(digest)),
+    );
+    const layers = snapshots.forgetLayers(snapshots.listLayers().filter((chainId) => !usedLayers.has(chainId)));
+    return { deleted: [id, ...layers], blobs };
+  }
+}
+
+interface Removal {
+  readonly untagged: readonly string[];
+  readonly deleted: readonly Digest[];
+  /** Blobs without row now. */
+  readonly blobs: readonly Digest[];
 }

@@ -1,1 +1,3 @@
-export {};
+export { isLoopback } from "./endpoint.ts";
+export { openRegistry } from "./open.ts";
+export type * from "./types.ts";

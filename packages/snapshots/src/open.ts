@@ -38,6 +38,10 @@ class OverlaySnapshots implements Snapshots {
     return this.#findLayer(chainId) !== undefined;
   }
 
+  listLayers(): readonly Digest[] {
+    return store.listLayerNames(this.#state.db) as readonly Digest[];
+  }
+
   async commitLayer(options: CommitOptions): Promise<void> {
     const { chainId, parent, apply, signal } = options;
     if (this.has(chainId)) return;

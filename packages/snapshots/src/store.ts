@@ -93,3 +93,8 @@ export function listNumbers(db: DatabaseSync): ReadonlySet<number> {
 export function listUncommitted(db: DatabaseSync): readonly Row[] {
   return db.prepare("SELECT n, parent, owner FROM snapshot WHERE owner IS NOT NULL").all().map(toRow);
 }
+
+export function listLayerNames(db: DatabaseSync): readonly string[] {
+  const rows = db.prepare("SELECT name FROM snapshot WHERE kind = 'layer' AND owner IS NULL ORDER BY n").all();
+  return rows.map((row) => String(row["name"]));
+}

@@ -13,6 +13,8 @@ export interface SnapshotMount {
  */
 export interface Snapshots {
   has(chainId: Digest): boolean;
+  /** Chain ids of all committed layers. */
+  listLayers(): readonly Digest[];
   /**
    * Unpacks one layer on top of `parent` (undefined: first layer): runs `apply` with a fresh directory's mounts, then
    * commits under `chainId`. A crash at any point leaves an uncommitted directory that `recover` removes.

@@ -1,0 +1,88 @@
+import { BerthError } from "@berth/base";
+import { type Descriptor, type Digest, familiarName, formatPlatform, type Platform } from "@berth/oci";
+
+/** Nothing here has this name or id. */
+export const noSuchImage = (ref: string): BerthError =>
+  new BerthError("NotFound", `find image ${ref}: no such image`, { hint: `download it: berth pull ${ref}` });
+
+export const ambiguous = (ref: string): BerthError =>
+  new BerthError("InvalidArgument", `find image ${ref}: several images have ids that begin so`, {
+    hint: "write more digits",
+  });
+
+export const inUse = (ref: string): BerthError =>
+  new BerthError("FailedPrecondition", `remove image ${ref}: a container uses it`, {
+    hint: "remove the container first, or force the removal",
+  });
+
+export const severalNames = (ref: string, names: readonly string[]): BerthError =>
+  new BerthError(
+    "FailedPrecondition",
+    `remove image ${ref}: it has several names (${names.map(familiarName).join(", ")})`,
+    {
+      hint: "remove it by its names, or force the removal",
+    },
+  );
+
+export const noPlatform = (what: string, want: Platform, have: readonly Platform[]): BerthError =>
+  new BerthError("NotFound", `pull ${what}: no image for platform ${formatPlatform(want)}`, {
+    hint: `it is there for ${have.map(formatPlatform).join(", ") || "no platform at all"}: choose one with --platform`,
+  });
+
+export const notAnImage = (what: string, type: string): BerthError =>
+  new BerthError("FailedPrecondition", `pull ${what}: ${type || "an unknown type"} is no container image`, {
+    hint: "it is an artifact for another tool",
+  });
+
+export const foreignSystem = (what: string, os: string): BerthError =>
+  new BerthError("FailedPrecondition", `pull ${what}: the image is for ${os}, this host is linux`);
+
+export const layerCount = (what: string, layers: number, diffIds: number): BerthError =>
+  new BerthError("InvalidArgument", `read config of ${what}: ${diffIds} diff ids for ${layers} layers`, {
+    hint: "the image is broken: ask its publisher",
+  });
+
+export const nestedTooDeep = (what: string): BerthError =>
+  new BerthError("InvalidArgument", `pull ${what}: its indexes are nested too deep`);
+
+export const wrongSize = (descriptor: Descriptor, got: number): BerthError =>
+  new BerthError(
+    "DataLoss",
+    `verify ${descriptor.digest}: it has ${got} bytes, its descriptor says ${descriptor.size}`,
+  );
+
+export const wrongDigest = (want: Digest, got: Digest): BerthError =>
+  new BerthError("DataLoss", `verify manifest ${want}: it has digest ${got}`, { details: { want, got } });
+
+/** The stored blob is not what it was when it was verified. */
+export const damagedBlob = (layer: Digest, got: string): BerthError =>
+  new BerthError("DataLoss", `unpack layer ${layer}: its stored bytes have digest ${got} now`, {
+    hint: "the damaged copy was removed: try again; if it repeats, check the disk",
+    details: { want: layer, got },
+  });
+
+export const cancelled = (what: string, cause: unknown): BerthError =>
+  new BerthError("Cancelled", `pull ${what}: interrupted`, {
+    hint: "the next pull goes on where this one stopped",
+    cause,
+  });
+
+export const diffIdMismatch = (layer: Digest, want: Digest, got: string): BerthError =>
+  new BerthError("DataLoss", `unpack layer ${layer}: its content has diff id ${got}, the configuration says ${want}`, {
+    hint: "the image is broken: ask its publisher",
+    details: { want, got },
+  });
+
+export const unpackFailed = (layer: Digest, why: string, cause?: unknown): BerthError =>
+  new BerthError("Internal", `unpack layer ${layer}: ${why}`, { cause });
+
+export const noKeel = (path: string, cause: unknown): BerthError =>
+  new BerthError("FailedPrecondition", `start ${path}: Berth's low-level runtime is missing`, {
+    hint: "build it: node scripts/build.ts keel",
+    cause,
+  });
+
+export const nothingToLoad = (path: string): BerthError =>
+  new BerthError("InvalidArgument", `load ${path}: neither an OCI layout nor a docker archive with an image in it`, {
+    hint: "give what docker save, skopeo or buildah wrote",
+  });

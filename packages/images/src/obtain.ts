@@ -1,0 +1,183 @@
+import { isCode } from "@berth/base";
+import type { Content } from "@berth/content";
+import type { Descriptor, Digest } from "@berth/oci";
+import type { Snapshots } from "@berth/snapshots";
+import type { State } from "@berth/state";
+import { cancelled } from "./errors.ts";
+import { parseCreated, planChainIds } from "./plan.ts";
+import { type Resolved, resolve } from "./resolve.ts";
+import type { Root, Source } from "./source.ts";
+import * as store from "./store.ts";
+import type { PullProgress } from "./types.ts";
+import { unpackLayer } from "./unpack.ts";
+
+const PARALLEL_DOWNLOADS = 3;
+
+/** What pull and load need of the store. */
+export interface Target {
+  readonly state: State;
+  readonly content: Content;
+  readonly snapshots: Snapshots;
+  readonly keelPath: string;
+  readonly maxLayerBytes: number;
+}
+
+export interface ObtainOptions {
+  readonly target: Target;
+  readonly source: Source;
+  readonly platform: string | undefined;
+  /** Name to give the image, fully qualified with tag. */
+  readonly name: string | undefined;
+  /** Repository in which the root's digest names the image. */
+  readonly repository: string | undefined;
+  readonly onProgress: (event: PullProgress) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Brings the image that `root` leads to into the store: documents, blobs, layers, then the rows that make it visible.
+ * What is there already is not fetched; what a dead process left is used.
+ *
+ * @returns its id
+ */
+export async function obtain(root: Root, options: ObtainOptions): Promise<Digest> {
+  const { target, source, onProgress } = options;
+  const { state } = target;
+  using held = new DisposableStack();
+  const hold = (names: readonly Digest[]): void => void held.use(state.hold(names));
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
+  try {
+    const resolved = await resolve(root, { content: target.content, source, platform: options.platform, hold, signal });
+    const { layers } = resolved.manifest;
+    const chain = planChainIds(resolved.config.rootfs.diff_ids);
+    hold([...chain, ...layers.map((layer) => layer.digest)]);
+    onProgress({ kind: "resolved", ref: source.what, digest: resolved.descriptor.digest, layers });
+    await fetchLayers({ options, resolved, chain, stop, signal });
+    return record(resolved, chain, options);
+  } catch (error) {
+    throw options.signal?.aborted && !isCode(error, "Cancelled") ? cancelled(source.what, error) : error;
+  }
+}
+
+interface Work {
+  readonly options: ObtainOptions;
+  readonly resolved: Resolved;
+  readonly chain: readonly Digest[];
+  readonly stop: AbortController;
+  readonly signal: AbortSignal;
+}
+
+/** Downloads several layers at once and unpacks each as soon as it and those below it are there. */
+async function fetchLayers(work: Work): Promise<void> {
+  const { resolved, chain, stop } = work;
+  const { layers } = resolved.manifest;
+  const { snapshots } = work.options.target;
+  const steps = layers.map((layer, i) => ({ layer, i, ready: Promise.withResolvers<void>() }));
+  const missing = steps.filter(({ layer, i }) => {
+    const isThere = snapshots.has(chain[i] as Digest);
+    if (isThere) work.options.onProgress({ kind: "exists", digest: layer.digest });
+    return !isThere;
+  });
+  let failure: { readonly error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    stop.abort(error);
+  };
+  const queue = missing.values();
+  const download = async (): Promise<void> => {
+    for (const { layer, ready } of queue) {
+      try {
+        await fetchLayer(layer, work);
+        ready.resolve();
+      } catch (error) {
+        fail(error);
+        ready.reject(error);
+      }
+    }
+  };
+  for (const { ready } of missing) ready.promise.catch(() => {});
+  const downloads = Array.from({ length: PARALLEL_DOWNLOADS }, download);
+  try {
+    for (const { layer, i, ready } of missing) {
+      await ready.promise;
+      await commitLayer(layer, i, work);
+    }
+  } catch (error) {
+    fail(error);
+  }
+  await Promise.all(downloads);
+  if (failure !== undefined) throw failure.error;
+}
+
+async function fetchLayer(layer: Descriptor, work: Work): Promise<void> {
+  const { signal, options } = work;
+  const { content } = options.target;
+  signal.throwIfAborted();
+  const { digest, size } = layer;
+  await content.ingest({
+    digest,
+    size,
+    signal,
+    source: async (offset) => ({ offset, body: options.source.fetchBlob(digest, offset, signal) }),
+    onProgress: (doneBytes) => options.onProgress({ kind: "download", digest, doneBytes, totalBytes: size }),
+  });
+}
+
+async function commitLayer(layer: Descriptor, i: number, work: Work): Promise<void> {
+  const { options, resolved, chain, signal } = work;
+  const { content, snapshots, keelPath, maxLayerBytes } = options.target;
+  const { digest } = layer;
+  await snapshots.commitLayer({
+    chainId: chain[i] as Digest,
+    parent: chain[i - 1],
+    signal,
+    apply: async (dirs) => {
+      options.onProgress({ kind: "unpack", digest });
+      const diffId = resolved.config.rootfs.diff_ids[i] as Digest;
+      try {
+        await unpackLayer({
+          keelPath,
+          layer,
+          diffId,
+          blob: content.path(digest),
+          dirs,
+          maxBytes: maxLayerBytes,
+          signal,
+        });
+      } catch (error) {
+        if (isCode(error, "DataLoss") && error.details?.["got"] !== undefined && error.details["want"] === digest) {
+          content.discard(digest);
+        }
+        throw error;
+      }
+    },
+  });
+  options.onProgress({ kind: "done", digest });
+}
+
+/** Everything is durable: make the image visible. */
+function record(resolved: Resolved, chain: readonly Digest[], options: ObtainOptions): Digest {
+  const { manifest, descriptor, config, documents } = resolved;
+  const { state } = options.target;
+  const id = manifest.config.digest;
+  const layers = manifest.layers.map((layer, i) => ({ ...layer, chainId: chain[i] as Digest }));
+  const sizeBytes = layers.reduce((sum, layer) => sum + layer.size, manifest.config.size + descriptor.size);
+  state.transaction(() => {
+    store.addImage(state.db, {
+      id,
+      manifest: descriptor,
+      chainId: chain.at(-1) as Digest,
+      sizeBytes,
+      createdAtMs: parseCreated(config.created),
+      layers,
+      blobs: [...documents, id, ...layers.map((layer) => layer.digest)],
+    });
+    if (options.name !== undefined) store.writeName(state.db, options.name, id);
+    const rootDigest = documents[0];
+    if (options.repository !== undefined && rootDigest !== undefined) {
+      store.writeRepoDigest(state.db, options.repository, rootDigest, id);
+    }
+  });
+  return id;
+}

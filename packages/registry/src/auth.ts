@@ -1,0 +1,133 @@
+import { BerthError } from "@berth/base";
+import { type Challenge, parseChallenges } from "./challenge.ts";
+import { isLoopback } from "./endpoint.ts";
+import { statusError } from "./errors.ts";
+import { type HttpRequest, readBody, type Transport } from "./http.ts";
+import type { Credentials } from "./types.ts";
+
+const MAX_TOKEN_BYTES = 1024 * 1024;
+/** What a token lives when the server does not say (docker's token specification). */
+const DEFAULT_LIFE_S = 60;
+
+interface Token {
+  readonly header: string;
+  readonly until: number;
+}
+
+/** Answers challenges of one registry and remembers the answers by scope. */
+export class Authenticator {
+  readonly #transport: Transport;
+  readonly #credentials: Credentials | undefined;
+  readonly #insecure: boolean;
+  readonly #tokens = new Map<string, Token>();
+
+  constructor(transport: Transport, credentials: Credentials | undefined, insecure: boolean) {
+    this.#transport = transport;
+    this.#credentials = credentials;
+    this.#insecure = insecure;
+  }
+
+  /** The Authorization header that worked for this scope, if it has not expired. */
+  find(scope: string): string | undefined {
+    const token = this.#tokens.get(scope);
+    return token !== undefined && token.until > Date.now() ? token.header : undefined;
+  }
+
+  /**
+   * Gets a header for the challenge of a 401; undefined when none can be had.
+   *
+   * @param scope `repository:<path>:pull`
+   */
+  async answer(header: string, scope: string, request: HttpRequest): Promise<string | undefined> {
+    const challenges = parseChallenges(header);
+    const bearer = challenges.find((challenge) => challenge.scheme === "bearer");
+    const token = bearer === undefined ? this.#basic(challenges) : await this.#bearer(bearer, scope, request);
+    if (token === undefined) this.#tokens.delete(scope);
+    else this.#tokens.set(scope, token);
+    return token?.header;
+  }
+
+  #basic(challenges: readonly Challenge[]): Token | undefined {
+    if (this.#credentials?.kind !== "basic" || !challenges.some((challenge) => challenge.scheme === "basic"))
+      return undefined;
+    return { header: basicHeader(this.#credentials), until: Number.POSITIVE_INFINITY };
+  }
+
+  async #bearer(challenge: Challenge, scope: string, request: HttpRequest): Promise<Token | undefined> {
+    if (this.#credentials?.kind === "bearer") {
+      return { header: `Bearer ${this.#credentials.token}`, until: Number.POSITIVE_INFINITY };
+    }
+    const { what, signal } = request;
+    const sent = this.#tokenRequest(this.#realm(challenge, request), challenge, scope);
+    const response = await this.#transport.send({ ...sent, what, signal });
+    const body = await readBody(response, MAX_TOKEN_BYTES, { ...sent, what });
+    const status = response.statusCode ?? 0;
+    if (status !== 200) {
+      const retryAfter = response.headers["retry-after"];
+      throw statusError(what, { status, body: body.toString("utf8", 0, 4096), retryAfter, host: sent.url.host });
+    }
+    return parseToken(body, what, sent.url);
+  }
+
+  #realm(challenge: Challenge, request: HttpRequest): URL {
+    const realm = URL.parse(challenge.params["realm"] ?? "");
+    const usable = realm !== null && /^https?:$/.test(realm.protocol) && realm.username === "";
+    if (!usable)
+      throw new BerthError("Unavailable", `${request.what}: ${request.url.host} names no usable token server`);
+    if (realm.protocol === "http:" && !this.#insecure && !isLoopback(realm.hostname)) {
+      throw new BerthError(
+        "Unavailable",
+        `${request.what}: the token server ${realm.host} is to be reached by plain HTTP`,
+        {
+          hint: "credentials are sent by HTTPS or to loopback only",
+        },
+      );
+    }
+    return realm;
+  }
+
+  #tokenRequest(
+    realm: URL,
+    challenge: Challenge,
+    scope: string,
+  ): Pick<HttpRequest, "url" | "method" | "headers" | "body"> {
+    const { service } = challenge.params;
+    const asked = challenge.params["scope"] || scope;
+    const credentials = this.#credentials;
+    if (credentials?.kind === "identity") {
+      const fields = {
+        grant_type: "refresh_token",
+        refresh_token: credentials.token,
+        client_id: "berth",
+        service: service ?? "",
+        scope: asked,
+      };
+      const headers = { "content-type": "application/x-www-form-urlencoded" };
+      return { url: realm, method: "POST", headers, body: new URLSearchParams(fields).toString() };
+    }
+    const url = new URL(realm);
+    if (service !== undefined) url.searchParams.set("service", service);
+    for (const one of asked.split(" ")) url.searchParams.append("scope", one);
+    return { url, headers: credentials?.kind === "basic" ? { authorization: basicHeader(credentials) } : {} };
+  }
+}
+
+function basicHeader(credentials: { readonly username: string; readonly password: string }): string {
+  return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`;
+}
+
+function parseToken(body: Buffer, what: string, url: URL): Token {
+  let doc: { token?: unknown; access_token?: unknown; expires_in?: unknown } | null;
+  try {
+    doc = JSON.parse(body.toString("utf8")) as typeof doc;
+  } catch {
+    doc = null;
+  }
+  const token = doc?.token || doc?.access_token;
+  if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token)) {
+    throw new BerthError("Unavailable", `${what}: ${url.host} answered without a token`);
+  }
+  const life = typeof doc?.expires_in === "number" && doc.expires_in > 0 ? doc.expires_in : DEFAULT_LIFE_S;
+  // A fifth earlier, so that it does not run out on the way.
+  return { header: `Bearer ${token}`, until: Date.now() + life * 800 };
+}
