@@ -25,17 +25,17 @@ export const severalNames = (ref: string, names: readonly string[]): BerthError 
   );
 
 export const noPlatform = (what: string, want: Platform, have: readonly Platform[]): BerthError =>
-  new BerthError("NotFound", `pull ${what}: no image for platform ${formatPlatform(want)}`, {
+  new BerthError("NotFound", `read image ${what}: no image for platform ${formatPlatform(want)}`, {
     hint: `it is there for ${have.map(formatPlatform).join(", ") || "no platform at all"}: choose one with --platform`,
   });
 
 export const notAnImage = (what: string, type: string): BerthError =>
-  new BerthError("FailedPrecondition", `pull ${what}: ${type || "an unknown type"} is no container image`, {
+  new BerthError("FailedPrecondition", `read image ${what}: ${type || "an unknown type"} is no container image`, {
     hint: "it is an artifact for another tool",
   });
 
 export const foreignSystem = (what: string, os: string): BerthError =>
-  new BerthError("FailedPrecondition", `pull ${what}: the image is for ${os}, this host is linux`);
+  new BerthError("FailedPrecondition", `read image ${what}: the image is for ${os}, this host is linux`);
 
 export const layerCount = (what: string, layers: number, diffIds: number): BerthError =>
   new BerthError("InvalidArgument", `read config of ${what}: ${diffIds} diff ids for ${layers} layers`, {
@@ -43,7 +43,7 @@ export const layerCount = (what: string, layers: number, diffIds: number): Berth
   });
 
 export const nestedTooDeep = (what: string): BerthError =>
-  new BerthError("InvalidArgument", `pull ${what}: its indexes are nested too deep`);
+  new BerthError("InvalidArgument", `read image ${what}: its indexes are nested too deep`);
 
 export const wrongSize = (descriptor: Descriptor, got: number): BerthError =>
   new BerthError(
@@ -62,7 +62,7 @@ export const damagedBlob = (layer: Digest, got: string): BerthError =>
   });
 
 export const cancelled = (what: string, cause: unknown): BerthError =>
-  new BerthError("Cancelled", `pull ${what}: interrupted`, {
+  new BerthError("Cancelled", `read image ${what}: interrupted`, {
     hint: "the next pull goes on where this one stopped",
     cause,
   });

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Archive, detectCompression, openArchive } from "@berth/archive";
-import { isCode } from "@berth/base";
+import { type BerthError, isCode } from "@berth/base";
 import { digestOf } from "@berth/content";
 import {
   type Descriptor,
@@ -46,7 +46,7 @@ export async function load(path: string, target: Target, options: PullOptions): 
   if (!isLayout && !isDocker) throw nothingToLoad(path);
   const found = isLayout ? findLayoutImages(archive, options.platform) : await findDockerImages(archive);
   const ids = new Set<Digest>();
-  let skipped: unknown;
+  let skipped: BerthError | undefined;
   for (const image of found) {
     try {
       for (const name of image.names) ids.add(await obtainFrom(archive, image, name, target, options));

@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/base";
 import { isDigest } from "./digest.ts";
-import { Reader } from "./json.ts";
+import { type JsonObject, Reader } from "./json.ts";
 import { INDEX_TYPES, MANIFEST_TYPES } from "./media-types.ts";
 import type { Descriptor, Platform } from "./types.ts";
 
@@ -53,16 +53,20 @@ export function parseManifest(bytes: Uint8Array, what: string, contentType?: str
   }
   if ((isIndex ? MANIFEST_TYPES : INDEX_TYPES).includes(type))
     throw reader.fail("", `its fields contradict its type ${type}`);
-  const annotations = reader.optional(doc, "annotations", (v) => reader.stringMap(v, "annotations"));
-  if (isIndex) {
-    const manifests = reader.array(doc["manifests"], "manifests", MAX_MANIFESTS);
-    return {
-      kind: "index",
-      mediaType: type || (INDEX_TYPES[0] ?? ""),
-      manifests: manifests.map((entry, i) => parseDescriptor(reader, entry, `manifests[${i}]`)),
-      ...annotations,
-    };
-  }
+  return isIndex ? toIndex(reader, doc, type) : toManifest(reader, doc, type);
+}
+
+function toIndex(reader: Reader, doc: JsonObject, type: string): Index {
+  const manifests = reader.array(doc["manifests"], "manifests", MAX_MANIFESTS);
+  return {
+    kind: "index",
+    mediaType: type || (INDEX_TYPES[0] ?? ""),
+    manifests: manifests.map((entry, i) => parseDescriptor(reader, entry, `manifests[${i}]`)),
+    ...reader.optional(doc, "annotations", (v) => reader.stringMap(v, "annotations")),
+  };
+}
+
+function toManifest(reader: Reader, doc: JsonObject, type: string): Manifest {
   const layers = reader.array(doc["layers"], "layers", MAX_LAYERS);
   return {
     kind: "manifest",
@@ -70,7 +74,7 @@ export function parseManifest(bytes: Uint8Array, what: string, contentType?: str
     config: parseDescriptor(reader, doc["config"], "config"),
     layers: layers.map((layer, i) => parseDescriptor(reader, layer, `layers[${i}]`)),
     ...reader.optional(doc, "artifactType", (v) => reader.string(v, "artifactType", 255)),
-    ...annotations,
+    ...reader.optional(doc, "annotations", (v) => reader.stringMap(v, "annotations")),
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { BerthError } from "@berth/base";
+import { BerthError, errnoOf } from "@berth/base";
 import { type Digest, INDEX_TYPES, isDigest, MANIFEST_TYPES, MAX_MANIFEST_BYTES } from "@berth/oci";
 import { Authenticator } from "./auth.ts";
 import { dockerConfigPath, findCredentials } from "./credentials.ts";
@@ -12,6 +12,8 @@ import { CERTS_DIRS, readCertificates } from "./tls.ts";
 import type { FetchBlobOptions, FetchedManifest, Registry, RegistryOptions } from "./types.ts";
 
 const ACCEPT = [...INDEX_TYPES, ...MANIFEST_TYPES].join(", ");
+/** Broken connections that one blob may survive, however far it comes each time. */
+const MAX_BREAKS = 100;
 const MAX_ERROR_BYTES = 65_536;
 
 /**
@@ -32,13 +34,18 @@ interface Get {
   readonly signal: AbortSignal | undefined;
 }
 
+interface Answer {
+  readonly response: IncomingMessage;
+  readonly request: HttpRequest;
+}
+
 class HttpRegistry implements Registry {
   readonly #domain: string;
   readonly #endpoint: Endpoint;
   readonly #transport: Transport;
   readonly #auth: Authenticator;
-  /** Index into the endpoint's schemes of the one that works. */
-  #scheme = 0;
+  /** The scheme that has worked. */
+  #scheme: string | undefined;
 
   constructor(options: RegistryOptions) {
     const { domain, insecure = false } = options;
@@ -78,6 +85,7 @@ class HttpRegistry implements Registry {
     const { signal } = options;
     const what = `pull blob ${digest} of ${this.#domain}/${path}`;
     let position = options.offset ?? 0;
+    let breaks = 0;
     for (let attempt = 0; ; attempt++) {
       try {
         const headers: Record<string, string> = position > 0 ? { range: `bytes=${position}-` } : {};
@@ -89,7 +97,7 @@ class HttpRegistry implements Registry {
         }
         return;
       } catch (error) {
-        await backOff(error, attempt, signal);
+        await backOff(error, breaks++ < MAX_BREAKS ? attempt : Number.POSITIVE_INFINITY, signal);
       }
     }
   }
@@ -99,7 +107,7 @@ class HttpRegistry implements Registry {
   }
 
   /** A successful answer; answers a challenge and finds the scheme on the way. */
-  async #get(get: Get): Promise<{ readonly response: IncomingMessage; readonly request: HttpRequest }> {
+  async #get(get: Get): Promise<Answer> {
     const scope = `repository:${get.path}:pull`;
     let authorization = this.#auth.find(scope);
     for (let asked = false; ; asked = true) {
@@ -121,31 +129,41 @@ class HttpRegistry implements Registry {
     }
   }
 
-  async #sendByScheme(
-    get: Get,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<{ readonly response: IncomingMessage; readonly request: HttpRequest }> {
-    for (;;) {
-      const { schemes, host } = this.#endpoint;
-      const tried = this.#scheme;
-      const url = new URL(`${schemes[tried]}://${host}/v2/${get.path}/${get.resource}`);
-      const request: HttpRequest = { url, headers, what: get.what, signal: get.signal };
-      const isLast = tried + 1 >= schemes.length;
+  /** Sends by the scheme that works; until one has worked, tries them in their order. */
+  async #sendByScheme(get: Get, headers: Readonly<Record<string, string>>): Promise<Answer> {
+    const { schemes } = this.#endpoint;
+    if (this.#scheme !== undefined) return await this.#send(this.#scheme, get, headers);
+    let first: unknown;
+    for (const scheme of schemes) {
       try {
-        const response = await this.#transport.send(request);
-        // What TLS servers answer to a plain request.
-        const wrong = url.protocol === "http:" && response.statusCode === 400;
-        if (!wrong || isLast || response.headers["docker-distribution-api-version"]) return { response, request };
-        response.destroy();
+        const answer = await this.#send(scheme, get, headers);
+        // What servers that want TLS say to a plain request.
+        const isWrong = scheme === "http" && answer.response.statusCode === 400;
+        if (!isWrong || answer.response.headers["docker-distribution-api-version"] || scheme === schemes.at(-1)) {
+          this.#scheme = scheme;
+          return answer;
+        }
+        answer.response.destroy();
       } catch (error) {
-        const cause =
-          error instanceof TransientError ? error.final.cause : error instanceof Error ? error.cause : undefined;
-        const refused = (cause as { code?: unknown } | undefined)?.code === "ECONNREFUSED";
-        if (isLast || !(isWrongProtocol(cause) || (refused && url.protocol === "https:"))) throw error;
+        if (!mayBeWrongScheme(error, scheme)) throw error;
+        first ??= error;
       }
-      this.#scheme = Math.max(this.#scheme, tried + 1);
     }
+    throw first;
   }
+
+  async #send(scheme: string, get: Get, headers: Readonly<Record<string, string>>): Promise<Answer> {
+    const url = new URL(`${scheme}://${this.#endpoint.host}/v2/${get.path}/${get.resource}`);
+    const request: HttpRequest = { url, headers, what: get.what, signal: get.signal };
+    return { response: await this.#transport.send(request), request };
+  }
+}
+
+/** True for failures after which another scheme is worth a try. */
+function mayBeWrongScheme(error: unknown, scheme: string): boolean {
+  const known = error instanceof TransientError ? error.final : error;
+  const cause = known instanceof BerthError ? known.cause : undefined;
+  return isWrongProtocol(cause) || (scheme === "https" && errnoOf(cause) === "ECONNREFUSED");
 }
 
 /** The body's bytes from `position` on; a server that ignores the range sends the first ones again: they are skipped. */

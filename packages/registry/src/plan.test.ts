@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isCode } from "@berth/base";
+import { parseChallenges } from "./challenge.ts";
+import { dockerConfigPath, findCredentials } from "./credentials.ts";
+import { isLoopback, planEndpoint } from "./endpoint.ts";
+import { planWait } from "./retry.ts";
+import { readCertificates } from "./tls.ts";
+
+test("parseChallenges: several schemes, quoted values with commas and escapes", () => {
+  assert.deepEqual(
+    parseChallenges(
+      'Bearer realm="https://a/t?x=1,2",service="s \\"q\\"", scope="repository:a/b:pull,push", Basic realm=here',
+    ),
+    [
+      { scheme: "bearer", params: { realm: "https://a/t?x=1,2", service: 's "q"', scope: "repository:a/b:pull,push" } },
+      { scheme: "basic", params: { realm: "here" } },
+    ],
+  );
+  assert.deepEqual(parseChallenges("Negotiate"), [{ scheme: "negotiate", params: {} }]);
+});
+
+test("parseChallenges: malformed headers give what can be read and never hang", () => {
+  for (const header of ["", ",,,", "=", 'Bearer realm="open', "Bearer realm=", '"x"', "a=b"]) parseChallenges(header);
+  assert.equal(parseChallenges(`Bearer ${'realm="x",'.repeat(100_000)}`)[0]?.scheme, "bearer");
+});
+
+test("isLoopback: 127.0.0.0/8, ::1 and localhost, nothing that only looks so", () => {
+  for (const host of ["localhost", "127.0.0.1", "127.255.0.9", "::1", "[::1]", "a.localhost"])
+    assert.ok(isLoopback(host), host);
+  for (const host of [
+    "127.0.0.1.evil.org",
+    "localhost.evil.org",
+    "128.0.0.1",
+    "127.1",
+    "127.0.0.999",
+    "::2",
+    "10.0.0.1",
+  ]) {
+    assert.ok(!isLoopback(host), host);
+  }
+});
+
+test("planEndpoint: TLS only, but for loopback and for what is declared insecure", () => {
+  const plain = { insecure: false, hasCa: false };
+  assert.deepEqual(planEndpoint("docker.io", plain), {
+    host: "registry-1.docker.io",
+    hostname: "registry-1.docker.io",
+    schemes: ["https"],
+  });
+  assert.deepEqual(planEndpoint("r.io:5000", plain), { host: "r.io:5000", hostname: "r.io", schemes: ["https"] });
+  assert.deepEqual(planEndpoint("[::1]:5000", plain), {
+    host: "[::1]:5000",
+    hostname: "::1",
+    schemes: ["http", "https"],
+  });
+  assert.deepEqual(planEndpoint("localhost:5000", { insecure: false, hasCa: true }).schemes, ["https"]);
+  assert.deepEqual(planEndpoint("r.io", { insecure: true, hasCa: false }).schemes, ["https", "http"]);
+});
+
+test("planWait: grows, honours Retry-After, and has an upper limit", () => {
+  assert.ok(planWait(0, undefined, 0) === 100 && planWait(3, undefined, 1) === 1600);
+  assert.equal(planWait(0, 5000, 0), 5000);
+  assert.equal(planWait(0, 1e9, 0), 30_000);
+});
+
+test("findCredentials: docker's config.json, also with URL keys, tokens and Docker Hub's old key", () => {
+  const dir = mkdtempSync(join(tmpdir(), "berth-auth-"));
+  try {
+    const path = dockerConfigPath({ DOCKER_CONFIG: dir });
+    assert.equal(findCredentials(path, "r.io"), undefined);
+    const auth = Buffer.from("me:pass:word").toString("base64");
+    const auths = {
+      "r.io:5000": { auth },
+      "https://old.io/v1/": { username: "u", password: "p" },
+      "https://index.docker.io/v1/": { auth, identitytoken: "id" },
+      "ready.io": { registrytoken: "t" },
+      "bad.io": { auth: "!!" },
+    };
+    writeFileSync(path, JSON.stringify({ auths }));
+    assert.deepEqual(findCredentials(path, "r.io:5000"), { kind: "basic", username: "me", password: "pass:word" });
+    assert.deepEqual(findCredentials(path, "old.io"), { kind: "basic", username: "u", password: "p" });
+    assert.deepEqual(findCredentials(path, "docker.io"), { kind: "identity", token: "id" });
+    assert.deepEqual(findCredentials(path, "ready.io"), { kind: "bearer", token: "t" });
+    assert.equal(findCredentials(path, "r.io"), undefined);
+    assert.throws(
+      () => findCredentials(path, "bad.io"),
+      (e) => isCode(e, "InvalidArgument") && !e.message.includes("!!"),
+    );
+    writeFileSync(path, "{");
+    assert.throws(
+      () => findCredentials(path, "r.io"),
+      (e) => isCode(e, "InvalidArgument"),
+    );
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("readCertificates: authorities and a client certificate of one host, none of another", () => {
+  const dir = mkdtempSync(join(tmpdir(), "berth-certs-"));
+  try {
+    mkdirSync(join(dir, "r.io:5000"));
+    for (const name of ["ca.crt", "client.cert", "client.key"]) writeFileSync(join(dir, "r.io:5000", name), name);
+    assert.deepEqual(readCertificates("r.io:5000", [dir, "/nonexistent"], undefined), {
+      ca: ["ca.crt"],
+      cert: "client.cert",
+      key: "client.key",
+    });
+    assert.deepEqual(readCertificates("r.io", [dir], undefined), { ca: [] });
+    assert.throws(
+      () => readCertificates("r.io", [], join(dir, "none.pem")),
+      (e) => isCode(e, "NotFound"),
+    );
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
