@@ -90,8 +90,8 @@ test("openArchive: members of a plain, gzip, zstd tar, of a pipe and of a direct
 
 test("openArchive: what GNU tar writes is read: names of more than 100 bytes", async () => {
   using s = scratch();
-  const long = `${"d".repeat(120)}/${"f".repeat(90)}`;
-  mkdirSync(join(s.dir, "in", "d".repeat(120)), { recursive: true });
+  const long = `${"d".repeat(90)}/${"f".repeat(90)}`;
+  mkdirSync(join(s.dir, "in", "d".repeat(90)), { recursive: true });
   s.write(`in/${long}`, Buffer.from("long"));
   for (const format of ["gnu", "pax", "ustar"]) {
     const file = join(s.dir, `${format}.tar`);
