@@ -1,0 +1,32 @@
+import { join } from "node:path";
+import * as content from "@berth/content";
+import * as images from "@berth/images";
+import * as snapshots from "@berth/snapshots";
+import { openState, type State } from "@berth/state";
+import { KEEL } from "./fixture.ts";
+
+export interface Store extends Disposable {
+  readonly state: State;
+  readonly content: content.Content;
+  readonly snapshots: snapshots.Snapshots;
+  readonly images: images.Images;
+}
+
+/** All of a data root, as the engine opens it. */
+export function openStore(root: string): Store {
+  const state = openState(join(root, "berth.db"), [
+    ...content.migrations,
+    ...snapshots.migrations,
+    ...images.migrations,
+  ]);
+  const blobs = content.openContent({ state, root });
+  const layers = snapshots.openSnapshots({ state, root });
+  const options = { state, content: blobs, snapshots: layers, keelPath: KEEL, inUse: () => new Set<never>() };
+  return {
+    state,
+    content: blobs,
+    snapshots: layers,
+    images: images.createImages(options),
+    [Symbol.dispose]: () => state[Symbol.dispose](),
+  };
+}
