@@ -1,8 +1,6 @@
 import { isCode } from "@berth/base";
-import type { Content } from "@berth/content";
 import type { Descriptor, Digest } from "@berth/oci";
-import type { Snapshots } from "@berth/snapshots";
-import type { State } from "@berth/state";
+import { collectRows, type Stores, sweep } from "./collect.ts";
 import { cancelled } from "./errors.ts";
 import { parseCreated, planChainIds } from "./plan.ts";
 import { type Resolved, resolve } from "./resolve.ts";
@@ -14,10 +12,7 @@ import { unpackLayer } from "./unpack.ts";
 const PARALLEL_DOWNLOADS = 3;
 
 /** What pull and load need of the store. */
-export interface Target {
-  readonly state: State;
-  readonly content: Content;
-  readonly snapshots: Snapshots;
+export interface Target extends Stores {
   readonly keelPath: string;
   readonly maxLayerBytes: number;
 }
@@ -41,6 +36,29 @@ export interface ObtainOptions {
  * @returns its id
  */
 export async function obtain(root: Root, options: ObtainOptions): Promise<Digest> {
+  try {
+    return await fetchAll(root, options);
+  } catch (error) {
+    if (isCode(error, "ResourceExhausted")) await freeSpace(options.target);
+    throw error;
+  }
+}
+
+/** After a full disk nothing is kept for a next try: the space may be needed more urgently. */
+async function freeSpace(target: Target): Promise<void> {
+  try {
+    target.content.recover({ maxAgeMs: 0 });
+    await sweep(
+      target,
+      target.state.transaction(() => collectRows(target), { durable: true }),
+    );
+  } catch (error) {
+    // The database may need space itself; the next command tries again.
+    if (!isCode(error, "ResourceExhausted")) throw error;
+  }
+}
+
+async function fetchAll(root: Root, options: ObtainOptions): Promise<Digest> {
   const { target, source, onProgress } = options;
   const { state } = target;
   using held = new DisposableStack();

@@ -9,6 +9,7 @@ import {
 } from "@berth/oci";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
+import { type Collected, collectRows, sweep } from "./collect.ts";
 import { ambiguous, inUse, noSuchImage, severalNames } from "./errors.ts";
 import type { PullTarget } from "./pull.ts";
 import * as store from "./store.ts";
@@ -88,8 +89,7 @@ class ImageStore implements Images {
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }> {
     const { state } = this.#options;
     const gone = state.transaction(() => this.#removeRows(ref, options.force ?? false), { durable: true });
-    if (gone.blobs.length > 0) this.#options.content.sweep(gone.blobs);
-    if (gone.deleted.length > 0) await this.#options.snapshots.recover();
+    await sweep(this.#options, gone.collected);
     return { untagged: gone.untagged, deleted: gone.deleted };
   }
 
@@ -154,31 +154,21 @@ class ImageStore implements Images {
     if (hit.by === "digest") store.removeRepoDigests(db, hit.repository, hit.id);
     const left = [...store.listNames(db, hit.id), ...store.listRepoDigests(db, hit.id)];
     const isLast = hit.by === "id" || left.length === 0;
-    if (!isLast) return { untagged: before.filter((name) => !left.includes(name)), deleted: [], blobs: [] };
+    if (!isLast)
+      return {
+        untagged: before.filter((name) => !left.includes(name)),
+        deleted: [],
+        collected: { blobs: [], layers: [] },
+      };
     if (!force && this.#options.inUse().has(hit.id)) throw inUse(ref);
     store.removeImage(db, hit.id);
-    return { untagged: before, ...this.#collect(hit.id) };
-  }
-
-  /** Mark and sweep of the rows; what running pulls hold stays. */
-  #collect(id: Digest): Omit<Removal, "untagged"> {
-    const { content, snapshots } = this.#options;
-    const usedBlobs = store.listUsedBlobs(this.#state.db);
-    const usedLayers = store.listUsedLayers(this.#state.db);
-    const blobs = content.forget(
-      content
-        .list()
-        .map((blob) => blob.digest)
-        .filter((digest) => !usedBlobs.has(digest)),
-    );
-    const layers = snapshots.forgetLayers(snapshots.listLayers().filter((chainId) => !usedLayers.has(chainId)));
-    return { deleted: [id, ...layers], blobs };
+    const collected = collectRows(this.#options);
+    return { untagged: before, deleted: [hit.id, ...collected.layers], collected };
   }
 }
 
 interface Removal {
   readonly untagged: readonly string[];
   readonly deleted: readonly Digest[];
-  /** Blobs without row now. */
-  readonly blobs: readonly Digest[];
+  readonly collected: Collected;
 }

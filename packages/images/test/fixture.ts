@@ -61,19 +61,19 @@ export class Layout {
     return this.put(Buffer.from(JSON.stringify(value)));
   }
 
-  /** Adds the image of these directories' contents as layers, compressed in turn by gzip, zstd and not at all. */
-  addImage(tag: string, dirs: readonly string[], change: (config: Config) => void = () => {}): Blob {
+  /** Adds the image of these directories' contents as layers, compressed as `suffixes` say in turn. */
+  addImage(
+    tag: string,
+    dirs: readonly string[],
+    change = (_: Config): void => {},
+    suffixes = ["+gzip", "+zstd", ""],
+  ): Blob {
     const diffIds: string[] = [];
     const layers = dirs.map((dir, i) => {
       const tar = execFileSync("tar", ["-C", dir, "--numeric-owner", "-cf", "-", "."], { maxBuffer: 1 << 30 });
       diffIds.push(`sha256:${createHash("sha256").update(tar).digest("hex")}`);
-      const [suffix, bytes] = (
-        [
-          ["+gzip", gzipSync(tar)],
-          ["+zstd", zstdCompressSync(tar)],
-          ["", tar],
-        ] as const
-      )[i % 3] as readonly [string, Buffer];
+      const suffix = suffixes[i % suffixes.length] ?? "";
+      const bytes = suffix === "+gzip" ? gzipSync(tar) : suffix === "+zstd" ? zstdCompressSync(tar) : tar;
       return { mediaType: `application/vnd.oci.image.layer.v1.tar${suffix}`, ...this.put(bytes) };
     });
     const config = { architecture: ARCHITECTURE, os: "linux", rootfs: { type: "layers", diff_ids: diffIds } };

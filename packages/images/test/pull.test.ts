@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { isCode } from "@berth/base";
 import type { PullProgress } from "@berth/images";
 import {
@@ -208,33 +209,42 @@ t("pull: a full disk is ResourceExhausted naming the path, and with more space t
   }
 });
 
-t("load: layout, tar, gzip, zstd and docker archive give the image that was pushed", async () => {
+t("load: layout directory, tar, gzip, zstd and docker archive give the image that was pushed", async () => {
   using s = scratch();
-  const tar = join(s.dir, "l.tar");
-  execFileSync("tar", ["-C", layout.dir, "-cf", tar, "."]);
-  execFileSync("gzip", ["-k", tar]);
-  const docker = join(s.dir, "docker.tar");
-  execFileSync("skopeo", [
-    "copy",
-    "--insecure-policy",
-    "--quiet",
-    `oci:${layout.dir}:app`,
-    `docker-archive:${docker}:r.io/app:9`,
-  ]);
-  const whole = new Layout(join(s.dir, "one"));
-  whole.addImage("r.io/app:2", trees);
-  for (const [path, name] of [
-    [whole.dir, "r.io/app:2"],
-    [docker, "r.io/app:9"],
-  ] as const) {
-    using store = openStore(join(s.dir, `data-${name.at(-1)}`));
-    const [got] = await store.images.load(path);
-    assert.deepEqual(got?.names, [name]);
-    mounted(store, join(s.dir, name), name, (dir) =>
-      assert.deepEqual(readdirSync(join(dir, "etc")).sort(), ["hard", "one", "soft", "sub"]),
+  const whole = new Layout(join(s.dir, "whole"));
+  whole.addImage("r.io/app:1", trees, undefined, ["+gzip"]);
+  const file = (name: string): string => join(s.dir, name);
+  execFileSync("tar", ["-C", whole.dir, "-cf", file("l.tar"), "."]);
+  writeFileSync(file("l.tar.gz"), gzipSync(readFileSync(file("l.tar"))));
+  writeFileSync(file("l.tar.zst"), zstdCompressSync(readFileSync(file("l.tar"))));
+  const copy = ["copy", "--insecure-policy", "--quiet", `oci:${whole.dir}:r.io/app:1`];
+  execFileSync("skopeo", [...copy, `docker-archive:${file("docker.tar")}:r.io/app:1`]);
+  for (const name of ["whole", "l.tar", "l.tar.gz", "l.tar.zst", "docker.tar"]) {
+    const root = file(`data-${name}`);
+    using store = openStore(root);
+    const [got] = await store.images.load(file(name));
+    assert.deepEqual(got?.names, ["r.io/app:1"], name);
+    mounted(store, root, "r.io/app:1", (dir) =>
+      assert.deepEqual(readdirSync(join(dir, "etc")).sort(), ["hard", "one", "soft", "sub"], name),
     );
     await store.snapshots.remove("look");
-    await store.images.remove(name);
-    assertEmpty(store, join(s.dir, `data-${name.at(-1)}`));
+    await store.images.remove("r.io/app:1");
+    assertEmpty(store, root);
   }
+});
+
+t("load: an archive with a damaged blob is refused and leaves nothing to run", async () => {
+  using s = scratch();
+  const broken = new Layout(join(s.dir, "broken"));
+  const manifest = broken.addImage("app", [trees[0] ?? ""]);
+  const { layers } = readJson(broken.path(manifest.digest)) as { layers: { digest: string }[] };
+  const path = broken.path(layers[0]?.digest ?? "");
+  writeFileSync(path, Buffer.alloc(readFileSync(path).length, 1));
+  using store = openStore(join(s.dir, "data"));
+  await assert.rejects(store.images.load(broken.dir), (e) => isCode(e, "DataLoss"));
+  writeFileSync(path, "");
+  await assert.rejects(store.images.load(broken.dir), (e) => isCode(e, "DataLoss"));
+  writeFileSync(broken.path(manifest.digest), "{}");
+  await assert.rejects(store.images.load(broken.dir), (e) => isCode(e, "DataLoss"));
+  assert.deepEqual([store.images.list(), store.snapshots.listLayers()], [[], []]);
 });
