@@ -1,7 +1,9 @@
 import { isCode } from "@berth/base";
 import type { Descriptor, Digest } from "@berth/oci";
+import type { ErrorCode } from "@berth/protocol";
 import { collectRows, type Stores, sweep } from "./collect.ts";
 import { cancelled } from "./errors.ts";
+import { Growing, throwFailure } from "./growing.ts";
 import { parseCreated, planChainIds } from "./plan.ts";
 import { type Resolved, resolve } from "./resolve.ts";
 import type { Root, Source } from "./source.ts";
@@ -10,6 +12,8 @@ import type { PullProgress } from "./types.ts";
 import { unpackLayer } from "./unpack.ts";
 
 const PARALLEL_DOWNLOADS = 3;
+/** What keel may report of a layer whose bytes are not the right ones. */
+const BAD_LAYER: readonly ErrorCode[] = ["InvalidArgument", "DataLoss", "Internal"];
 
 /** What pull and load need of the store. */
 export interface Target extends Stores {
@@ -86,15 +90,21 @@ interface Work {
   readonly signal: AbortSignal;
 }
 
-/** Downloads several layers at once and unpacks each as soon as it and those below it are there. */
+interface Step {
+  readonly layer: Descriptor;
+  /** Position in the image, 0 is the lowest. */
+  readonly i: number;
+  readonly blob: Growing;
+}
+
+/** Downloads several layers at once and unpacks each, while it arrives, as soon as those below it are there. */
 async function fetchLayers(work: Work): Promise<void> {
-  const { resolved, chain, stop } = work;
-  const { layers } = resolved.manifest;
-  const { snapshots } = work.options.target;
-  const steps = layers.map((layer, i) => ({ layer, i, ready: Promise.withResolvers<void>() }));
+  const { resolved, chain, stop, options } = work;
+  const { snapshots } = options.target;
+  const steps = resolved.manifest.layers.map((layer, i): Step => ({ layer, i, blob: new Growing() }));
   const missing = steps.filter(({ layer, i }) => {
     const isThere = snapshots.has(chain[i] as Digest);
-    if (isThere) work.options.onProgress({ kind: "exists", digest: layer.digest });
+    if (isThere) options.onProgress({ kind: "exists", digest: layer.digest });
     return !isThere;
   });
   let failure: { readonly error: unknown } | undefined;
@@ -104,22 +114,21 @@ async function fetchLayers(work: Work): Promise<void> {
   };
   const queue = missing.values();
   const download = async (): Promise<void> => {
-    for (const { layer, ready } of queue) {
+    for (const step of queue) {
       try {
-        await fetchLayer(layer, work);
-        ready.resolve();
+        await fetchLayer(step, work);
+        step.blob.finish({});
       } catch (error) {
         fail(error);
-        ready.reject(error);
+        step.blob.finish({ failure: { error } });
       }
     }
   };
-  for (const { ready } of missing) ready.promise.catch(() => {});
   const downloads = Array.from({ length: PARALLEL_DOWNLOADS }, download);
   try {
-    for (const { layer, i, ready } of missing) {
-      await ready.promise;
-      await commitLayer(layer, i, work);
+    for (const step of missing) {
+      await step.blob.started;
+      await commitLayer(step, work);
     }
   } catch (error) {
     fail(error);
@@ -128,23 +137,28 @@ async function fetchLayers(work: Work): Promise<void> {
   if (failure !== undefined) throw failure.error;
 }
 
-async function fetchLayer(layer: Descriptor, work: Work): Promise<void> {
+async function fetchLayer(step: Step, work: Work): Promise<void> {
   const { signal, options } = work;
   const { content } = options.target;
+  const { digest, size } = step.layer;
   signal.throwIfAborted();
-  const { digest, size } = layer;
   await content.ingest({
     digest,
     size,
     signal,
     source: async (offset) => ({ offset, body: options.source.fetchBlob(digest, offset, signal) }),
-    onProgress: (doneBytes) => options.onProgress({ kind: "download", digest, doneBytes, totalBytes: size }),
+    onPartial: (path) => step.blob.begin(path),
+    onProgress: (doneBytes) => {
+      step.blob.grow(doneBytes);
+      options.onProgress({ kind: "download", digest, doneBytes, totalBytes: size });
+    },
   });
 }
 
-async function commitLayer(layer: Descriptor, i: number, work: Work): Promise<void> {
+async function commitLayer(step: Step, work: Work): Promise<void> {
   const { options, resolved, chain, signal } = work;
   const { content, snapshots, keelPath, maxLayerBytes } = options.target;
+  const { layer, i } = step;
   const { digest } = layer;
   await snapshots.commitLayer({
     chainId: chain[i] as Digest,
@@ -152,20 +166,17 @@ async function commitLayer(layer: Descriptor, i: number, work: Work): Promise<vo
     signal,
     apply: async (dirs) => {
       options.onProgress({ kind: "unpack", digest });
+      throwFailure(step.blob.end ?? {});
+      // The reader ends only after the store has verified the blob, so an unverified layer is never committed.
+      const blob = step.blob.end === undefined ? step.blob.read() : content.path(digest);
       const diffId = resolved.config.rootfs.diff_ids[i] as Digest;
       try {
-        await unpackLayer({
-          keelPath,
-          layer,
-          diffId,
-          blob: content.path(digest),
-          dirs,
-          maxBytes: maxLayerBytes,
-          signal,
-        });
+        await unpackLayer({ keelPath, layer, diffId, blob, dirs, maxBytes: maxLayerBytes, signal });
       } catch (error) {
-        if (isCode(error, "DataLoss") && error.details?.["got"] !== undefined && error.details["want"] === digest) {
-          content.discard(digest);
+        if (isCode(error, "DataLoss") && error.details?.["want"] === digest) content.discard(digest);
+        // Bytes that cannot be unpacked may be bytes that are not the layer's: then the download knows better.
+        if (BAD_LAYER.some((code) => isCode(error, code))) {
+          throwFailure(await step.blob.finished);
         }
         throw error;
       }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -143,4 +143,27 @@ test("find: loads no network, archive or process code", async () => {
     console.log(process.moduleLoadList.filter((m) => /NativeModule (http|https|tls|child_process|zlib|internal\\/child_process)$/.test(m)).join());`;
   const ran = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8" });
   assert.equal(ran.stdout, "\n", ran.stderr);
+});
+
+test("load: without keel it is FailedPrecondition with a remedy, and no layer stays", async () => {
+  using s = scratch();
+  const dir = mkdtempSync(join(tmpdir(), "berth-layout-"));
+  try {
+    mkdirSync(join(dir, "blobs/sha256"), { recursive: true });
+    const put = (mediaType: string, value: unknown) => {
+      const bytes = Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
+      writeFileSync(join(dir, "blobs/sha256", digestOf(bytes).slice(7)), bytes);
+      return { mediaType, digest: digestOf(bytes), size: bytes.length };
+    };
+    const layer = put("application/vnd.oci.image.layer.v1.tar", "a tar");
+    const rootfs = { type: "layers", diff_ids: [layer.digest] };
+    const config = put("application/vnd.oci.image.config.v1+json", { os: "linux", architecture: "amd64", rootfs });
+    const manifest = put("application/vnd.oci.image.manifest.v1+json", { schemaVersion: 2, config, layers: [layer] });
+    writeFileSync(join(dir, "oci-layout"), "{}");
+    writeFileSync(join(dir, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }));
+    await assert.rejects(s.images.load(dir), (e) => isCode(e, "FailedPrecondition") && /build/.test(e.hint ?? ""));
+    assert.deepEqual([s.images.list(), s.layers.listLayers()], [[], []]);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });

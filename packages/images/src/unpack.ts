@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 import { BerthError, errnoOf } from "@berth/base";
 import type { Descriptor, Digest } from "@berth/oci";
 import { ERROR_CODES, type UnpackResult, type WireError } from "@berth/protocol";
@@ -11,8 +12,8 @@ export interface UnpackOptions {
   readonly keelPath: string;
   readonly layer: Descriptor;
   readonly diffId: Digest;
-  /** Path of the layer's blob. */
-  readonly blob: string;
+  /** Path of the layer's blob, or its bytes while they still arrive. */
+  readonly blob: string | AsyncIterable<Uint8Array>;
   readonly dirs: { readonly upper: string; readonly work: string; readonly lowers: readonly string[] };
   readonly maxBytes: number;
   readonly signal: AbortSignal;
@@ -34,21 +35,56 @@ export async function unpackLayer(options: UnpackOptions): Promise<void> {
 }
 
 async function runKeel(options: UnpackOptions, args: readonly string[]): Promise<string> {
-  const { keelPath, layer, signal } = options;
+  const { keelPath, layer, signal, blob } = options;
   signal.throwIfAborted();
-  const fd = openSync(options.blob, "r");
+  const fd = typeof blob === "string" ? openSync(blob, "r") : "pipe";
   try {
     const child = spawn(keelPath, args, { stdio: [fd, "pipe", "pipe"], signal, killSignal: "SIGKILL" });
-    const ended = new Promise<string>((resolve, reject) => {
-      child.on("error", (error) => reject(errnoOf(error) === "ENOENT" ? noKeel(keelPath, error) : error));
-      child.on("close", (code, killedBy) => resolve(code === 0 ? "" : `keel ended with ${killedBy ?? code}`));
-    });
-    const [failure, out, err] = await Promise.all([ended, readText(child.stdout), readText(child.stderr)]);
+    const ended = waitFor(child, keelPath);
+    const fed = feed(child, blob);
+    const [failure, out, err, unfed] = await Promise.all([ended, readText(child.stdout), readText(child.stderr), fed]);
+    if (unfed !== undefined) throw unfed.error;
     if (failure !== "") throw keelError(layer.digest, err, failure);
     return out;
   } finally {
-    closeSync(fd);
+    if (typeof fd === "number") closeSync(fd);
   }
+}
+
+/** Why the child failed, or "". Settles only when it is gone, so that nobody writes to the directory any more. */
+function waitFor(child: ChildProcess, keelPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let failure: unknown;
+    child.on("error", (error) => {
+      failure = error;
+      if (child.pid === undefined) reject(errnoOf(error) === "ENOENT" ? noKeel(keelPath, error) : error);
+    });
+    child.on("close", (code, killedBy) => {
+      if (failure !== undefined) reject(failure);
+      else resolve(code === 0 ? "" : `keel ended with ${killedBy ?? code}`);
+    });
+  });
+}
+
+/** Hands arriving bytes on. Returns the source's failure; a child that stops reading tells the reason itself. */
+async function feed(
+  child: ChildProcess,
+  blob: UnpackOptions["blob"],
+): Promise<{ readonly error: unknown } | undefined> {
+  const { stdin } = child;
+  if (typeof blob === "string" || stdin === null) return undefined;
+  let failure: { readonly error: unknown } | undefined;
+  const watched = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* blob;
+    } catch (error) {
+      failure = { error };
+      // It must not take the end of the pipe for the end of the layer.
+      child.kill("SIGKILL");
+    }
+  };
+  await pipeline(watched, stdin).catch(() => {});
+  return failure;
 }
 
 function readText(stream: Readable | null): Promise<string> {

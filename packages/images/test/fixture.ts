@@ -65,7 +65,7 @@ export class Layout {
   addImage(
     tag: string,
     dirs: readonly string[],
-    change = (_: Config): void => {},
+    change = (_config: Config): void => {},
     suffixes = ["+gzip", "+zstd", ""],
   ): Blob {
     const diffIds: string[] = [];

@@ -1,0 +1,89 @@
+import { closeSync, openSync, readSync } from "node:fs";
+
+const CHUNK = 512 * 1024;
+
+/** How writing ended: the blob is verified and in the store, or `failure` says why not. */
+export interface End {
+  readonly failure?: { readonly error: unknown };
+}
+
+/** Throws what made the writer fail, if it did. */
+export function throwFailure({ failure }: End): void {
+  if (failure !== undefined) throw failure.error;
+}
+
+/** A blob that one task writes and another reads at the same time, so that unpacking need not wait for the download. */
+export class Growing {
+  readonly #started = Promise.withResolvers<void>();
+  #changed = Promise.withResolvers<void>();
+  #path: string | undefined;
+  #length = 0;
+  readonly #finished = Promise.withResolvers<End>();
+  #end: End | undefined;
+
+  /** Resolves when there is a file to read from, or when the writer has ended, well or not. */
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
+
+  /** Undefined while the writer is at work. */
+  get end(): End | undefined {
+    return this.#end;
+  }
+
+  /** Resolves when the writer has ended, well or not. */
+  get finished(): Promise<End> {
+    return this.#finished.promise;
+  }
+
+  /** The writer begins with this file. */
+  begin(path: string): void {
+    this.#path = path;
+    this.#started.resolve();
+  }
+
+  /** So many bytes are in the file. */
+  grow(length: number): void {
+    this.#length = length;
+    this.#wake();
+  }
+
+  /** The writer has ended. */
+  finish(end: End): void {
+    this.#end = end;
+    this.#finished.resolve(end);
+    this.#started.resolve();
+    this.#wake();
+  }
+
+  /** The bytes as they come, ending when the writer has ended well; throws its error. Call it after `started`. */
+  async *read(): AsyncGenerator<Uint8Array> {
+    if (this.#path === undefined) return;
+    // The descriptor stays good when the file gets its final name.
+    const fd = openSync(this.#path, "r");
+    try {
+      for (let at = 0; ; ) {
+        while (at < this.#length) {
+          const chunk = Buffer.allocUnsafe(Math.min(CHUNK, this.#length - at));
+          const read = readSync(fd, chunk, 0, chunk.length, at);
+          if (read === 0) break;
+          at += read;
+          yield chunk.subarray(0, read);
+        }
+        if (this.#end !== undefined) {
+          throwFailure(this.#end);
+          return;
+        }
+        await this.#changed.promise;
+      }
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #wake(): void {
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers<void>();
+    resolve();
+  }
+}
