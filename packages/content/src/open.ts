@@ -155,6 +155,11 @@ class FileContent implements Content {
     const known = new Set(this.list().map((blob) => blob.digest));
     const strays = listFiles(this.#blobs).map((name) => `sha256:${name}` as Digest);
     this.sweep(strays.filter((digest) => !known.has(digest)));
+    this.#state.transaction(() => {
+      for (const { digest, owner } of store.listIngests(this.#state.db)) {
+        if (!this.#state.ownerAlive(owner)) store.removeIngest(this.#state.db, digest as Digest);
+      }
+    });
     const before = Date.now() - (options.maxAgeMs ?? DAY_MS);
     for (const name of listFiles(this.spoolDir)) {
       const path = join(this.spoolDir, name);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { isCode } from "@berth/base";
-import type { PullProgress } from "@berth/images";
+import type { PullProgress } from "../src/index.ts";
 import {
   ARCHITECTURE,
   INDEX,

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import * as content from "@berth/content";
-import * as images from "@berth/images";
 import * as snapshots from "@berth/snapshots";
 import { openState, type State } from "@berth/state";
+import * as images from "../src/index.ts";
 import { KEEL } from "./fixture.ts";
 
 export interface Store extends Disposable {

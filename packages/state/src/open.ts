@@ -171,7 +171,7 @@ class SqliteState implements State {
 
   held(): ReadonlySet<string> {
     return this.transaction(() => {
-      for (const owner of store.listHoldOwners(this.db)) if (!ownerAlive(owner)) store.removeHoldsOf(this.db, owner);
+      for (const owner of store.listHoldOwners(this.db)) if (!ownerAlive(owner)) store.forgetOwner(this.db, owner);
       return new Set(store.listHolds(this.db));
     });
   }

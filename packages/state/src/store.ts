@@ -79,8 +79,10 @@ export function listHoldOwners(db: DatabaseSync): readonly string[] {
     .map((row) => String(row["owner"]));
 }
 
-export function removeHoldsOf(db: DatabaseSync, owner: string): void {
+/** Everything that a dead process held. */
+export function forgetOwner(db: DatabaseSync, owner: string): void {
   db.prepare("DELETE FROM hold WHERE owner = ?").run(owner);
+  db.prepare("DELETE FROM lease WHERE owner = ?").run(owner);
 }
 
 export function listHolds(db: DatabaseSync): readonly string[] {
