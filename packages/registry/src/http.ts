@@ -45,7 +45,7 @@ export function openTransport(options: TransportOptions): Transport {
     const settings = {
       keepAlive: true,
       maxSockets: MAX_SOCKETS,
-      ca: [...systemAuthorities(tls), ...ca],
+      ca: [...new Set([...systemAuthorities(tls), ...ca])],
       rejectUnauthorized: !options.insecure,
       ...(cert === undefined || key === undefined ? {} : { cert, key }),
     };
