@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isCode } from "@berth/base";
 import type { Digest } from "@berth/oci";
 import { openRegistry, type RegistryOptions } from "./index.ts";
@@ -22,13 +23,17 @@ interface Running extends AsyncDisposable {
   readonly seen: IncomingMessage[];
 }
 
-async function serve(handler: RequestListener, make: (h: RequestListener) => Server = createServer): Promise<Running> {
+async function serve(
+  handler: RequestListener,
+  make: (h: RequestListener) => Server = createServer,
+  port = 0,
+): Promise<Running> {
   const seen: IncomingMessage[] = [];
   const server = make((request, response) => {
     seen.push(request);
     handler(request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     seen,
@@ -190,6 +195,30 @@ test("fetchBlob: a connection that breaks is resumed by range, also on a server 
     assert.equal(server.seen.length, 2);
     assert.equal(server.seen[0]?.headers.range, "bytes=5-");
   }
+});
+
+test("fetchBlob: a registry that restarts in the middle is waited for", async () => {
+  let server = await serve((_, response) => {
+    response.writeHead(200, { "content-length": BLOB.length });
+    response.write(BLOB.subarray(0, 40_000));
+  });
+  using registry = open(server.host);
+  const body = registry.fetchBlob("a", DIGEST)[Symbol.asyncIterator]();
+  const first = await body.next();
+  const port = Number(server.host.split(":")[1]);
+  await server[Symbol.asyncDispose]();
+  const restart = sleep(300).then(async () => {
+    const resume: RequestListener = (request, response) => {
+      const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
+      const headers = { "content-range": `bytes ${start}-${BLOB.length - 1}/${BLOB.length}` };
+      response.writeHead(206, headers).end(BLOB.subarray(start));
+    };
+    server = await serve(resume, createServer, port);
+  });
+  const rest = await readAll({ [Symbol.asyncIterator]: () => body });
+  await restart;
+  await server[Symbol.asyncDispose]();
+  assert.deepEqual(Buffer.concat([first.value ?? Buffer.alloc(0), rest]), BLOB);
 });
 
 test("fetchBlob: another range than asked for is refused", async () => {

@@ -132,7 +132,7 @@ class HttpRegistry implements Registry {
   /** Sends by the scheme that works; until one has worked, tries them in their order. */
   async #sendByScheme(get: Get, headers: Readonly<Record<string, string>>): Promise<Answer> {
     const { schemes } = this.#endpoint;
-    if (this.#scheme !== undefined) return await this.#send(this.#scheme, get, headers);
+    if (this.#scheme !== undefined) return await this.#sendAgain(this.#scheme, get, headers);
     let first: unknown;
     for (const scheme of schemes) {
       try {
@@ -150,6 +150,16 @@ class HttpRegistry implements Registry {
       }
     }
     throw first;
+  }
+
+  /** To a server that has answered before: when it refuses connections now, it may be restarting. */
+  async #sendAgain(scheme: string, get: Get, headers: Readonly<Record<string, string>>): Promise<Answer> {
+    try {
+      return await this.#send(scheme, get, headers);
+    } catch (error) {
+      if (error instanceof BerthError && errnoOf(error.cause) === "ECONNREFUSED") throw new TransientError(error);
+      throw error;
+    }
   }
 
   async #send(scheme: string, get: Get, headers: Readonly<Record<string, string>>): Promise<Answer> {
