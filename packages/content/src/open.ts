@@ -60,10 +60,10 @@ class FileContent implements Content {
     const wait = { timeoutMs: DAY_MS, ...(options.signal === undefined ? {} : { signal: options.signal }) };
     using _lease = await this.#state.lease(`blob:${digest}`, wait);
     if (this.has(digest)) return;
+    using _hold = this.#state.hold([ingestOf(digest)]);
     const partial = join(this.spoolDir, `${hexOf(digest)}.partial`);
     try {
       this.#makeDirs();
-      this.#state.transaction(() => store.writeIngest(this.#state.db, digest, this.#state.owner));
       // A file without row was verified by a process that died before it wrote the row: take it as resumable bytes.
       if (existsSync(this.path(digest))) renameSync(this.path(digest), partial);
       await fill(partial, options);
@@ -74,8 +74,6 @@ class FileContent implements Content {
         removeFile(partial);
       }
       throw known;
-    } finally {
-      this.#state.transaction(() => store.removeIngest(this.#state.db, digest));
     }
   }
 
@@ -144,9 +142,9 @@ class FileContent implements Content {
     for (const digest of digests) {
       // The write lock keeps another process from holding the digest between the question and the removal.
       this.#state.transaction(() => {
-        if (store.findSize(this.#state.db, digest) !== undefined || this.#state.held().has(digest)) return;
-        if (this.#livingIngests().has(digest)) return;
-        removeFile(this.path(digest));
+        if (store.findSize(this.#state.db, digest) !== undefined) return;
+        const held = this.#state.held();
+        if (!held.has(digest) && !held.has(ingestOf(digest))) removeFile(this.path(digest));
       });
     }
   }
@@ -155,18 +153,13 @@ class FileContent implements Content {
     const known = new Set(this.list().map((blob) => blob.digest));
     const strays = listFiles(this.#blobs).map((name) => `sha256:${name}` as Digest);
     this.sweep(strays.filter((digest) => !known.has(digest)));
-    this.#state.transaction(() => {
-      for (const { digest, owner } of store.listIngests(this.#state.db)) {
-        if (!this.#state.ownerAlive(owner)) store.removeIngest(this.#state.db, digest as Digest);
-      }
-    });
     const before = Date.now() - (options.maxAgeMs ?? DAY_MS);
     for (const name of listFiles(this.spoolDir)) {
       const path = join(this.spoolDir, name);
       const modified = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
       if (modified > before) continue;
       this.#state.transaction(() => {
-        if (!this.#livingIngests().has(`sha256:${name.slice(0, 64)}`)) removeFile(path);
+        if (!this.#state.held().has(ingestOf(`sha256:${name.slice(0, 64)}`))) removeFile(path);
       });
     }
   }
@@ -187,12 +180,10 @@ class FileContent implements Content {
       store.addBlob(this.#state.db, digest, sizeBytes);
     });
   }
-
-  #livingIngests(): ReadonlySet<string> {
-    const all = store.listIngests(this.#state.db);
-    return new Set(all.filter((ingest) => this.#state.ownerAlive(ingest.owner)).map((ingest) => ingest.digest));
-  }
 }
+
+/** What a process holds while it writes the partial file of this blob. */
+const ingestOf = (digest: string): string => `ingest:${digest}`;
 
 function listFiles(dir: string): readonly string[] {
   try {

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { BerthError } from "@berth/base";
+import { BerthError, isCode } from "@berth/base";
 import type { Digest } from "@berth/oci";
 import type { State } from "@berth/state";
 import { badRoot, layerInUse, noParent, translate } from "./errors.ts";
@@ -57,9 +57,7 @@ class OverlaySnapshots implements Snapshots {
       await syncFileSystem(dir);
       this.#state.transaction(() => store.commitSnapshot(this.#state.db, n));
     } catch (error) {
-      // The tree first: a full disk may refuse to remove the row until there is space.
-      await removeTree(this.#dir(n));
-      this.#state.transaction(() => store.removeSnapshot(this.#state.db, n));
+      await this.#undo(n);
       throw translate(error, this.#dir(n));
     }
   }
@@ -160,6 +158,17 @@ class OverlaySnapshots implements Snapshots {
       makeDirs(this.#dir(n));
     } catch (error) {
       throw translate(error, this.#dir(n));
+    }
+  }
+
+  /** Removes an uncommitted layer: the tree first, since a full disk may refuse to remove the row until there is space. */
+  async #undo(n: number): Promise<void> {
+    await removeTree(this.#dir(n));
+    try {
+      this.#state.transaction(() => store.removeSnapshot(this.#state.db, n));
+    } catch (error) {
+      // An uncommitted row is invisible; the next unpack of this layer, or recover after our end, removes it.
+      if (!isCode(error, "ResourceExhausted") && !isCode(error, "Unavailable")) throw error;
     }
   }
 

@@ -2,6 +2,7 @@ import { BerthError } from "@berth/base";
 
 const SQLITE_BUSY = 5;
 const SQLITE_READONLY = 8;
+const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
@@ -26,6 +27,8 @@ export function translate(error: unknown, path: string): unknown {
   switch (sqliteCode(error)) {
     case SQLITE_BUSY:
       return fail("Unavailable", "another process keeps the database locked; try again");
+    case SQLITE_IOERR:
+      return fail("Unavailable", "the disk is full or failing: free space, and look into the kernel's log");
     case SQLITE_FULL:
       return fail("ResourceExhausted", "the disk is full: free space on its file system");
     case SQLITE_READONLY:

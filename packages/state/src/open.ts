@@ -113,6 +113,8 @@ class SqliteState implements State {
   readonly #path: string;
   #owner: string | undefined;
   #tokens = 0;
+  /** Releases that failed, on a full disk for instance; the next transaction makes up for them. */
+  #owed: (() => void)[] = [];
 
   constructor(db: DatabaseSync, path: string) {
     this.db = db;
@@ -133,8 +135,11 @@ class SqliteState implements State {
     try {
       if (options.durable) this.db.exec("PRAGMA synchronous = FULL");
       this.db.exec("BEGIN IMMEDIATE");
+      const owed = this.#owed;
+      for (const release of owed) release();
       const result = body();
       this.db.exec("COMMIT");
+      this.#owed = this.#owed.slice(owed.length);
       return result;
     } catch (error) {
       if (this.db.isTransaction) this.db.exec("ROLLBACK");
@@ -190,7 +195,12 @@ class SqliteState implements State {
       [Symbol.dispose]: () => {
         if (done || !this.db.isOpen) return;
         done = true;
-        this.transaction(undo);
+        try {
+          this.transaction(undo);
+        } catch {
+          // Must not hide the error that ends the scope.
+          this.#owed = [...this.#owed, undo];
+        }
       },
     };
   }

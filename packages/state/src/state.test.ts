@@ -140,3 +140,20 @@ test("openState: eight processes that create the same database at once all succe
   using state = openState(dir.path, [NOTE]);
   assert.equal(state.db.prepare("SELECT count(*) AS n FROM note").get()?.["n"], 8);
 });
+
+test("hold and lease: a release that the database refuses does not throw, and is made up for later", async () => {
+  using dir = scratch();
+  using state = openState(dir.path, []);
+  const hold = state.hold(["sha256:a"]);
+  const lease = await state.lease("x");
+  using other = openState(dir.path, []);
+  state.db.exec("PRAGMA busy_timeout = 1");
+  other.db.exec("BEGIN IMMEDIATE");
+  hold[Symbol.dispose]();
+  lease[Symbol.dispose]();
+  other.db.exec("COMMIT");
+  assert.equal(other.held().size, 1);
+  state.transaction(() => {});
+  assert.equal(other.held().size, 0);
+  (await other.lease("x", { timeoutMs: 5 }))[Symbol.dispose]();
+});
