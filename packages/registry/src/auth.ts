@@ -17,13 +17,15 @@ interface Token {
 /** Answers challenges of one registry and remembers the answers by scope. */
 export class Authenticator {
   readonly #transport: Transport;
-  readonly #credentials: Credentials | undefined;
+  readonly #findCredentials: () => Promise<Credentials | undefined>;
   readonly #insecure: boolean;
+  #credentials: Promise<Credentials | undefined> | undefined;
   readonly #tokens = new Map<string, Token>();
 
-  constructor(transport: Transport, credentials: Credentials | undefined, insecure: boolean) {
+  /** @param findCredentials called when a server first wants to know who asks */
+  constructor(transport: Transport, findCredentials: () => Promise<Credentials | undefined>, insecure: boolean) {
     this.#transport = transport;
-    this.#credentials = credentials;
+    this.#findCredentials = findCredentials;
     this.#insecure = insecure;
   }
 
@@ -40,27 +42,26 @@ export class Authenticator {
    */
   async answer(header: string, scope: string, request: HttpRequest): Promise<string | undefined> {
     const challenges = parseChallenges(header);
+    this.#credentials ??= this.#findCredentials();
+    const credentials = await this.#credentials;
     const bearer = challenges.find((challenge) => challenge.scheme === "bearer");
-    const token = bearer === undefined ? this.#basic(challenges) : await this.#bearer(bearer, scope, request);
+    const token =
+      bearer === undefined
+        ? answerBasic(challenges, credentials)
+        : await this.#fetchToken({ challenge: bearer, scope, credentials }, request);
     if (token === undefined) this.#tokens.delete(scope);
     else this.#tokens.set(scope, token);
     return token?.header;
   }
 
-  #basic(challenges: readonly Challenge[]): Token | undefined {
-    if (this.#credentials?.kind !== "basic" || !challenges.some((challenge) => challenge.scheme === "basic"))
-      return undefined;
-    return { header: basicHeader(this.#credentials), until: Number.POSITIVE_INFINITY };
-  }
-
-  async #bearer(challenge: Challenge, scope: string, request: HttpRequest): Promise<Token | undefined> {
-    if (this.#credentials?.kind === "bearer") {
-      return { header: `Bearer ${this.#credentials.token}`, until: Number.POSITIVE_INFINITY };
+  async #fetchToken(ask: Ask, request: HttpRequest): Promise<Token> {
+    if (ask.credentials?.kind === "bearer") {
+      return { header: `Bearer ${ask.credentials.token}`, until: Number.POSITIVE_INFINITY };
     }
     const { what, signal } = request;
-    const sent = this.#tokenRequest(this.#realm(challenge, request), challenge, scope);
-    const response = await this.#transport.send({ ...sent, what, signal });
-    const body = await readBody(response, MAX_TOKEN_BYTES, { ...sent, what });
+    const sent: HttpRequest = { ...planTokenRequest(this.#realm(ask.challenge, request), ask), what, signal };
+    const response = await this.#transport.send(sent);
+    const body = await readBody(response, MAX_TOKEN_BYTES, sent);
     const status = response.statusCode ?? 0;
     if (status !== 200) {
       const retryAfter = response.headers["retry-after"];
@@ -85,31 +86,34 @@ export class Authenticator {
     }
     return realm;
   }
+}
 
-  #tokenRequest(
-    realm: URL,
-    challenge: Challenge,
-    scope: string,
-  ): Pick<HttpRequest, "url" | "method" | "headers" | "body"> {
-    const { service } = challenge.params;
-    const asked = challenge.params["scope"] || scope;
-    const credentials = this.#credentials;
-    if (credentials?.kind === "identity") {
-      const fields = {
-        grant_type: "refresh_token",
-        refresh_token: credentials.token,
-        client_id: "berth",
-        service: service ?? "",
-        scope: asked,
-      };
-      const headers = { "content-type": "application/x-www-form-urlencoded" };
-      return { url: realm, method: "POST", headers, body: new URLSearchParams(fields).toString() };
-    }
-    const url = new URL(realm);
-    if (service !== undefined) url.searchParams.set("service", service);
-    for (const one of asked.split(" ")) url.searchParams.append("scope", one);
-    return { url, headers: credentials?.kind === "basic" ? { authorization: basicHeader(credentials) } : {} };
+/** What a token is asked for with. */
+interface Ask {
+  readonly challenge: Challenge;
+  readonly scope: string;
+  readonly credentials: Credentials | undefined;
+}
+
+function answerBasic(challenges: readonly Challenge[], credentials: Credentials | undefined): Token | undefined {
+  if (credentials?.kind !== "basic" || !challenges.some((challenge) => challenge.scheme === "basic")) return undefined;
+  return { header: basicHeader(credentials), until: Number.POSITIVE_INFINITY };
+}
+
+/** GET with basic credentials or none, or the OAuth form with a refresh token (docker's token specification). */
+function planTokenRequest(realm: URL, ask: Ask): Pick<HttpRequest, "url" | "method" | "headers" | "body"> {
+  const { credentials } = ask;
+  const { service } = ask.challenge.params;
+  const scope = ask.challenge.params["scope"] || ask.scope;
+  if (credentials?.kind === "identity") {
+    const secret = { grant_type: "refresh_token", refresh_token: credentials.token };
+    const body = new URLSearchParams({ ...secret, client_id: "berth", service: service ?? "", scope }).toString();
+    return { url: realm, method: "POST", headers: { "content-type": "application/x-www-form-urlencoded" }, body };
   }
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.set("service", service);
+  for (const one of scope.split(" ")) url.searchParams.append("scope", one);
+  return { url, headers: credentials?.kind === "basic" ? { authorization: basicHeader(credentials) } : {} };
 }
 
 function basicHeader(credentials: { readonly username: string; readonly password: string }): string {

@@ -4,6 +4,7 @@ import { BerthError, errnoOf } from "@berth/base";
 import type { Credentials } from "./types.ts";
 
 const HUB_KEY = "https://index.docker.io/v1/";
+const HELPER_MS = 30_000;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
 /** Path of docker's client configuration: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`. */
@@ -13,11 +14,12 @@ export function dockerConfigPath(env: Readonly<Record<string, string | undefined
 }
 
 /**
- * Credentials for the registry in docker's config.json; undefined when the file or the entry is absent.
+ * Credentials for the registry by docker's config.json: from its credential helper or from the file itself; undefined
+ * when the file or the entry is absent.
  *
- * @throws {BerthError} InvalidArgument when the file is malformed; PermissionDenied
+ * @throws {BerthError} InvalidArgument when the file is malformed; PermissionDenied; FailedPrecondition when a helper fails
  */
-export function findCredentials(path: string, domain: string): Credentials | undefined {
+export async function findCredentials(path: string, domain: string): Promise<Credentials | undefined> {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -27,21 +29,75 @@ export function findCredentials(path: string, domain: string): Credentials | und
     throw new BerthError("PermissionDenied", `read ${path}: ${errno ?? "failed"}`, { cause: error });
   }
   if (text.length > MAX_CONFIG_BYTES) throw malformed(path, "too large");
-  return pickCredentials(parseAuths(path, text), path, domain);
+  const config = parseConfig(path, text);
+  const helper = findHelper(config, domain);
+  const { auths = {} } = config;
+  return (helper === undefined ? undefined : await askHelper(helper, domain)) ?? pickCredentials(auths, path, domain);
+}
+
+/** What is read of the file. */
+interface DockerConfig {
+  readonly auths?: Auths;
+  readonly credHelpers?: Auths;
+  readonly credsStore?: unknown;
 }
 
 type Auths = Readonly<Record<string, unknown>>;
 
-function parseAuths(path: string, text: string): Auths {
+function parseConfig(path: string, text: string): DockerConfig {
   let doc: unknown;
   try {
     doc = JSON.parse(text);
   } catch {
     throw malformed(path, "not JSON");
   }
-  if (typeof doc !== "object" || doc === null || !("auths" in doc)) return {};
-  if (typeof doc.auths !== "object" || doc.auths === null) throw malformed(path, "auths is not an object");
-  return doc.auths as Auths;
+  if (!isObject(doc)) throw malformed(path, "not an object");
+  for (const key of ["auths", "credHelpers"]) {
+    if (doc[key] !== undefined && !isObject(doc[key])) throw malformed(path, `${key} is not an object`);
+  }
+  return doc;
+}
+
+function isObject(value: unknown): value is Auths {
+  return typeof value === "object" && value !== null;
+}
+
+/** Name of the program `docker-credential-<name>` that keeps this registry's credentials. */
+function findHelper(config: DockerConfig, domain: string): string | undefined {
+  const { credHelpers = {}, credsStore } = config;
+  const name = Object.hasOwn(credHelpers, domain) ? credHelpers[domain] : credsStore;
+  return typeof name === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(name) ? name : undefined;
+}
+
+/** Asks a helper (docker's credential helper protocol): the server on stdin, JSON on stdout. */
+async function askHelper(name: string, domain: string): Promise<Credentials | undefined> {
+  const { spawnSync } = await import("node:child_process");
+  const program = `docker-credential-${name}`;
+  const input = domain === "docker.io" ? HUB_KEY : domain;
+  const ran = spawnSync(program, ["get"], { input, encoding: "utf8", timeout: HELPER_MS, maxBuffer: 1024 * 1024 });
+  const failed = (why: string): BerthError =>
+    new BerthError("FailedPrecondition", `ask ${program} for credentials of ${domain}: ${why}`, {
+      hint: "repair it, or remove it from docker's config.json",
+    });
+  if (ran.error !== undefined) throw failed(errnoOf(ran.error) ?? ran.error.message);
+  if (ran.status !== 0) {
+    if (/credentials not found/.test(ran.stdout)) return undefined;
+    throw failed(`it ended with ${ran.status ?? ran.signal}`);
+  }
+  const answer = parseAnswer(ran.stdout);
+  if (answer === undefined) throw failed("its answer has no user and secret");
+  const { Username: username, Secret: secret } = answer;
+  return username === "<token>" ? { kind: "identity", token: secret } : { kind: "basic", username, password: secret };
+}
+
+function parseAnswer(stdout: string): { readonly Username: string; readonly Secret: string } | undefined {
+  try {
+    const doc = JSON.parse(stdout) as { Username?: unknown; Secret?: unknown } | null;
+    const { Username, Secret } = doc ?? {};
+    return typeof Username === "string" && typeof Secret === "string" ? { Username, Secret } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function pickCredentials(auths: Auths, path: string, domain: string): Credentials | undefined {

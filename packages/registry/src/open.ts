@@ -19,7 +19,7 @@ const MAX_ERROR_BYTES = 65_536;
 /**
  * A client for one registry. Nothing is sent yet.
  *
- * @throws {BerthError} when docker's config.json or a certificate cannot be read
+ * @throws {BerthError} when a certificate cannot be read
  */
 export function openRegistry(options: RegistryOptions): Registry {
   return new HttpRegistry(options);
@@ -53,8 +53,8 @@ class HttpRegistry implements Registry {
     this.#domain = domain;
     this.#endpoint = planEndpoint(domain, { insecure, hasCa: certificates.ca.length > 0 });
     this.#transport = openTransport({ certificates, insecure });
-    const credentials = options.credentials ?? findCredentials(dockerConfigPath(process.env), domain);
-    this.#auth = new Authenticator(this.#transport, credentials, insecure);
+    const find = async () => options.credentials ?? (await findCredentials(dockerConfigPath(process.env), domain));
+    this.#auth = new Authenticator(this.#transport, find, insecure);
   }
 
   async fetchManifest(path: string, reference: string, signal?: AbortSignal): Promise<FetchedManifest> {

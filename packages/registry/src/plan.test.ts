@@ -67,36 +67,65 @@ test("planWait: grows, honours Retry-After, and has an upper limit", () => {
   assert.equal(planWait(0, 1e9, 0), 30_000);
 });
 
-test("findCredentials: docker's config.json, also with URL keys, tokens and Docker Hub's old key", () => {
+function dockerConfig() {
   const dir = mkdtempSync(join(tmpdir(), "berth-auth-"));
-  try {
-    const path = dockerConfigPath({ DOCKER_CONFIG: dir });
-    assert.equal(findCredentials(path, "r.io"), undefined);
-    const auth = Buffer.from("me:pass:word").toString("base64");
-    const auths = {
-      "r.io:5000": { auth },
+  const path = dockerConfigPath({ DOCKER_CONFIG: dir });
+  const write = (doc: unknown): void => writeFileSync(path, JSON.stringify(doc));
+  return { dir, path, write, [Symbol.dispose]: () => rmSync(dir, { recursive: true }) };
+}
+
+const AUTH = Buffer.from("me:pass:word").toString("base64");
+
+test("findCredentials: docker's config.json, also with URL keys, tokens and Docker Hub's old key", async () => {
+  using config = dockerConfig();
+  const find = (domain: string) => findCredentials(config.path, domain);
+  assert.equal(await find("r.io"), undefined);
+  config.write({
+    auths: {
+      "r.io:5000": { auth: AUTH },
       "https://old.io/v1/": { username: "u", password: "p" },
-      "https://index.docker.io/v1/": { auth, identitytoken: "id" },
+      "https://index.docker.io/v1/": { auth: AUTH, identitytoken: "id" },
       "ready.io": { registrytoken: "t" },
       "bad.io": { auth: "!!" },
-    };
-    writeFileSync(path, JSON.stringify({ auths }));
-    assert.deepEqual(findCredentials(path, "r.io:5000"), { kind: "basic", username: "me", password: "pass:word" });
-    assert.deepEqual(findCredentials(path, "old.io"), { kind: "basic", username: "u", password: "p" });
-    assert.deepEqual(findCredentials(path, "docker.io"), { kind: "identity", token: "id" });
-    assert.deepEqual(findCredentials(path, "ready.io"), { kind: "bearer", token: "t" });
-    assert.equal(findCredentials(path, "r.io"), undefined);
-    assert.throws(
-      () => findCredentials(path, "bad.io"),
-      (e) => isCode(e, "InvalidArgument") && !e.message.includes("!!"),
-    );
-    writeFileSync(path, "{");
-    assert.throws(
-      () => findCredentials(path, "r.io"),
-      (e) => isCode(e, "InvalidArgument"),
-    );
-  } finally {
-    rmSync(dir, { recursive: true });
+    },
+  });
+  assert.deepEqual(await find("r.io:5000"), { kind: "basic", username: "me", password: "pass:word" });
+  assert.deepEqual(await find("old.io"), { kind: "basic", username: "u", password: "p" });
+  assert.deepEqual(await find("docker.io"), { kind: "identity", token: "id" });
+  assert.deepEqual(await find("ready.io"), { kind: "bearer", token: "t" });
+  assert.equal(await find("r.io"), undefined);
+  await assert.rejects(find("bad.io"), (e) => isCode(e, "InvalidArgument") && !e.message.includes("!!"));
+  for (const text of ["{", "[1", "null", '{"auths":1}']) {
+    writeFileSync(config.path, text);
+    await assert.rejects(find("r.io"), (e) => isCode(e, "InvalidArgument"), text);
+  }
+});
+
+test("findCredentials: a credential helper is asked for its registries; one that fails is named", async (t) => {
+  using config = dockerConfig();
+  const helper = (name: string, lines: string): void =>
+    writeFileSync(join(config.dir, `docker-credential-${name}`), `#!/bin/sh\nread -r server\n${lines}\n`, {
+      mode: 0o755,
+    });
+  helper("good", 'echo "{\\"Username\\":\\"u\\",\\"Secret\\":\\"for $server\\"}"');
+  helper("none", "echo credentials not found in native keychain; exit 1");
+  helper("bad", "echo secret-text; exit 3");
+  const { PATH } = process.env;
+  process.env["PATH"] = `${config.dir}:${PATH}`;
+  t.after(() => {
+    process.env["PATH"] = PATH;
+  });
+  config.write({
+    credsStore: "none",
+    credHelpers: { "a.io": "good", "b.io": "bad", "c.io": "../evil", "d.io": "absent" },
+    auths: { "x.io": { auth: AUTH } },
+  });
+  const find = (domain: string) => findCredentials(config.path, domain);
+  assert.deepEqual(await find("a.io"), { kind: "basic", username: "u", password: "for a.io" });
+  assert.deepEqual(await find("x.io"), { kind: "basic", username: "me", password: "pass:word" });
+  assert.equal(await find("c.io"), undefined);
+  for (const domain of ["b.io", "d.io"]) {
+    await assert.rejects(find(domain), (e) => isCode(e, "FailedPrecondition") && !e.message.includes("secret-text"));
   }
 });
 
