@@ -1,0 +1,15 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { resolveConfig } from "./index.ts";
+
+test("config: a flag wins over the environment, the environment over the default", () => {
+  const env = { BERTH_ROOT: "/env/data", BERTH_RUN_ROOT: "/env/run" };
+  const config = resolveConfig({ root: "/flag/data" }, env);
+  assert.deepEqual(config, { root: "/flag/data", runRoot: "/env/run", keelPath: "/usr/lib/berth/keel" });
+});
+
+test("config: paths are absolute, and an empty variable counts as none", () => {
+  const config = resolveConfig({ root: "data" }, { BERTH_RUN_ROOT: "" });
+  assert.equal(config.root, `${process.cwd()}/data`);
+  assert.ok(config.runRoot.endsWith("/berth"));
+});

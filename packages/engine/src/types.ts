@@ -1,0 +1,175 @@
+import type { BoundPort, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
+import type { Image, PullOptions } from "@berth/images";
+import type { ExitRecord } from "@berth/protocol";
+
+/** How `create` and `run` deal with a missing image. */
+export type PullPolicy = "always" | "missing" | "never";
+
+export interface CreateOptions extends PullOptions {
+  readonly pull: PullPolicy;
+}
+
+/** A container with its present state. */
+export interface Container extends ContainerRecord {
+  readonly status: ContainerStatus;
+  /** Host's pid of the first process; 0 when none. */
+  readonly pid: number;
+  /** RFC 3339, UTC; empty when never. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** Of the last run; 0 before the first. */
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  /** Why the last start failed; empty when it did not. */
+  readonly error: string;
+  /** Name of the image at create, as docker prints it. */
+  readonly imageName: string;
+  /** The whole command line: entrypoint and arguments. */
+  readonly args: readonly string[];
+  readonly ports: readonly BoundPort[];
+  readonly network: ContainerNetwork;
+  readonly logPath: string;
+  readonly mounts: readonly ContainerMount[];
+}
+
+export interface ContainerNetwork {
+  /** Empty when the container has no address now. */
+  readonly ipAddress: string;
+  readonly prefixLength: number;
+  readonly gateway: string;
+  readonly macAddress: string;
+}
+
+export interface ContainerMount {
+  readonly kind: "bind" | "volume" | "tmpfs";
+  /** Volume name; empty for others. */
+  readonly name: string;
+  /** Host path; empty for tmpfs. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** A live connection to a container's stdio. Output arrives through the callbacks of {@link AttachIo}. */
+export interface Attachment {
+  /** Bytes for the container's stdin; resolves when they may be followed by more. */
+  write(data: Uint8Array): Promise<void>;
+  endInput(): void;
+  resize(rows: number, columns: number): void;
+  /** To the container's first process. */
+  signal(signal: number): void;
+  /** Resolves after the last output with how the container ended. Rejects if its monitor dies. */
+  readonly exit: Promise<ExitRecord>;
+  /** Leaves; the container goes on. */
+  close(): void;
+}
+
+export interface AttachIo {
+  readonly stdin: boolean;
+  readonly onStdout?: ((data: Uint8Array) => void) | undefined;
+  readonly onStderr?: ((data: Uint8Array) => void) | undefined;
+  /** Set before the program starts, so that it sees the right size at once. */
+  readonly size?: { readonly rows: number; readonly columns: number } | undefined;
+}
+
+export interface ExecOptions {
+  readonly command: readonly string[];
+  readonly env: readonly string[];
+  readonly user?: string | undefined;
+  readonly workdir?: string | undefined;
+  readonly terminal: boolean;
+  readonly stdin: boolean;
+  readonly detach: boolean;
+  readonly privileged: boolean;
+}
+
+export interface LogOptions {
+  readonly follow: boolean;
+  /** Last lines only; undefined: all. */
+  readonly tail?: number | undefined;
+  /** Unix time, ms. */
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A part of a line ends without a line feed. `timestamp` is RFC 3339 with nanoseconds. */
+export interface LogEntry {
+  readonly timestamp: string;
+  readonly stream: "stdout" | "stderr";
+  /** With its line feed when the line is whole. */
+  readonly data: Buffer;
+}
+
+export interface ListOptions {
+  /** Stopped ones too. */
+  readonly all: boolean;
+}
+
+export interface EngineInfo {
+  readonly version: string;
+  readonly containers: { readonly total: number; readonly running: number; readonly stopped: number };
+  readonly images: number;
+  readonly root: string;
+  readonly runRoot: string;
+  readonly snapshotter: string;
+  readonly runtime: string;
+  readonly cgroupVersion: "1" | "2" | "hybrid";
+  readonly cgroupDriver: string;
+  readonly securityOptions: readonly string[];
+  readonly kernel: string;
+  readonly operatingSystem: string;
+  readonly architecture: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly hostname: string;
+  readonly cniPlugins: string;
+  /** What this host lacks and what follows from it. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * All of Berth's use-cases on one data root; the only door for the CLI and the servers. Every method is safe beside
+ * other processes on the same root. `ref` is a container's name, id or unique id prefix. Methods throw BerthError.
+ */
+export interface Engine extends AsyncDisposable {
+  pull(ref: string, options?: PullOptions): Promise<Image>;
+  load(path: string, options?: PullOptions): Promise<readonly Image[]>;
+  images(): readonly Image[];
+  image(ref: string): Image;
+  findImage(ref: string): Image | undefined;
+  removeImage(
+    ref: string,
+    options?: { readonly force?: boolean },
+  ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly string[] }>;
+
+  /** @returns the id */
+  create(spec: ContainerSpec, options: CreateOptions): Promise<string>;
+  /**
+   * Starts a created or exited container.
+   *
+   * @param io attaches before the first byte of output
+   * @param own this caller cleans up after the exit (`finish`), as long as it lives
+   */
+  start(ref: string, options?: { readonly io?: AttachIo; readonly own?: boolean }): Promise<Attachment | undefined>;
+  /** After the exit of a container that was started with `own`: network, mounts, and the container itself if it is to go. */
+  finish(ref: string): Promise<void>;
+  attach(ref: string, io: AttachIo): Promise<Attachment>;
+  /** Ends with the program's exit code; stdio is this process's own. For `detach`: 0 at once. */
+  exec(ref: string, options: ExecOptions): Promise<number>;
+  list(options: ListOptions): Promise<readonly Container[]>;
+  get(ref: string): Promise<Container>;
+  /** Waits until it is not running; returns its exit code. */
+  wait(ref: string, options?: { readonly signal?: AbortSignal }): Promise<number>;
+  /** Sends the stop signal, and SIGKILL after the time-out (seconds; undefined: the container's own, -1: never). */
+  stop(
+    ref: string,
+    options?: { readonly timeout?: number | undefined; readonly stopSignal?: string | undefined },
+  ): Promise<void>;
+  /** @param signal name with or without SIG, or number; undefined: KILL */
+  kill(ref: string, signal?: string): Promise<void>;
+  /** @param options.volumes its anonymous volumes too */
+  remove(ref: string, options?: { readonly force?: boolean; readonly volumes?: boolean }): Promise<void>;
+  logs(ref: string, options: LogOptions): AsyncIterable<LogEntry>;
+  info(): Promise<EngineInfo>;
+}
