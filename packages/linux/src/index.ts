@@ -1,1 +1,7 @@
-export {};
+export { applyHostSteps } from "./apply.ts";
+export { CAPABILITIES } from "./capabilities.ts";
+export { listDevices, readDevices } from "./devices.ts";
+export { readHostFacts, readSystemInfo } from "./facts.ts";
+export { readFileInRoot, resolveInRoot } from "./inroot.ts";
+export { listProcessesWithEnv } from "./processes.ts";
+export type * from "./types.ts";
