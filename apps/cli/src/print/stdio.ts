@@ -1,0 +1,52 @@
+/** The only place that writes to stdout and stderr. */
+import { write, writeSync } from "node:fs";
+import { errnoOf } from "@berth/base";
+
+export type Fd = 1 | 2;
+
+const wait = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes all of it before it returns; for results and messages, which are short. Throws EPIPE when the reader is gone. */
+export function writeNow(fd: Fd, data: string | Uint8Array): void {
+  let rest = typeof data === "string" ? Buffer.from(data) : data;
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      // Somebody who shares the pipe has made it non-blocking, and it is full.
+      if (errnoOf(error) !== "EAGAIN") throw error;
+      Atomics.wait(wait, 0, 0, 2);
+    }
+  }
+}
+
+/**
+ * A writer for the bytes of a running container: one write at a time, off the main thread, so that signals and the
+ * terminal are served while the reader is slow. Resolves when the bytes are written.
+ */
+export function byteWriter(fd: Fd): (data: Uint8Array) => Promise<void> {
+  let last: Promise<void> = Promise.resolve();
+  return (data) => {
+    last = last.then(() => writeAll(fd, data));
+    return last;
+  };
+}
+
+async function writeAll(fd: Fd, data: Uint8Array): Promise<void> {
+  for (let done = 0; done < data.length; ) done += await writeSome(fd, data, done);
+}
+
+function writeSome(fd: Fd, data: Uint8Array, offset: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, data, offset, data.length - offset, null, (error, count) => {
+      if (error === null) resolve(count);
+      else if (error.code === "EAGAIN") setTimeout(resolve, 2, 0);
+      else reject(error);
+    });
+  });
+}
+
+/** True when the error says that the reader of our output has gone, which is no fault. */
+export function isBrokenPipe(error: unknown): boolean {
+  return errnoOf(error) === "EPIPE";
+}
