@@ -8,9 +8,6 @@ export const O_NOCTTY = 0o400;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
-/** 0o200000 on x86_64, 0o40000 on arm: sys.machine decides in `oDirectory`. */
-export const O_DIRECTORY: number = sys.machine === "aarch64" ? 0o40000 : 0o200000;
-export const O_NOFOLLOW: number = sys.machine === "aarch64" ? 0o100000 : 0o400000;
 export const O_PATH = 0o10000000;
 
 export const AT_FDCWD = -100;
@@ -30,6 +27,9 @@ export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 export const MS_REMOUNT = 32;
+export const MS_NOSYMFOLLOW = 256;
+export const MS_NOATIME = 1024;
+export const MS_NODIRATIME = 2048;
 export const MS_BIND = 4096;
 export const MS_MOVE = 8192;
 export const MS_REC = 16384;
@@ -44,6 +44,10 @@ export const MOUNT_ATTR_RDONLY = 1;
 export const MOUNT_ATTR_NOSUID = 2;
 export const MOUNT_ATTR_NODEV = 4;
 export const MOUNT_ATTR_NOEXEC = 8;
+export const MOUNT_ATTR_NOATIME = 0x10;
+export const MOUNT_ATTR_STRICTATIME = 0x20;
+export const MOUNT_ATTR_NODIRATIME = 0x80;
+export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 
 export const CLONE_NEWTIME = 0x80;
 export const CLONE_NEWNS = 0x20000;
@@ -114,3 +118,8 @@ export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
+
+// Last, since the bundler puts in place of their names only the constants before the first expression.
+/** 0o200000 on x86_64, 0o40000 on arm: sys.machine decides in `oDirectory`. */
+export const O_DIRECTORY: number = sys.machine === "aarch64" ? 0o40000 : 0o200000;
+export const O_NOFOLLOW: number = sys.machine === "aarch64" ? 0o100000 : 0o400000;

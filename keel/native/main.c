@@ -1,0 +1,111 @@
+/* Embedding of the engine: heap, `sys`, byte code modules. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "keel.h"
+
+extern char **environ;
+
+static int argument_count;
+static char **arguments;
+
+static void fatal(void *data, const char *message) {
+  (void)data;
+  static const char prefix[] = "keel: ";
+  if (!message) message = "fatal error of the engine";
+  if (write(2, prefix, sizeof prefix - 1) < 0 || write(2, message, strlen(message)) < 0 || write(2, "\n", 1) < 0) _exit(70);
+  _exit(70);
+}
+
+void keel_register(duk_context *ctx, const struct keel_function *table) {
+  for (; table->name; table++) {
+    /* a light function is a tagged pointer: no allocation for each of the hundred and more */
+    duk_push_c_lightfunc(ctx, table->call, table->nargs < 0 ? DUK_VARARGS : table->nargs, table->nargs < 0 ? 0 : table->nargs, 0);
+    duk_put_prop_string(ctx, -2, table->name);
+  }
+}
+
+/* Runs a module's byte code; it comes from this binary only, since the engine does not verify it. */
+static duk_ret_t load_module(duk_context *ctx) {
+  const char *name = duk_require_string(ctx, 0);
+  const struct keel_module *module = keel_modules;
+  while (module->name && strcmp(module->name, name) != 0) module++;
+  if (!module->name) return duk_error(ctx, DUK_ERR_ERROR, "no module %s", name);
+  duk_push_external_buffer(ctx);
+  duk_config_buffer(ctx, -1, (void *)module->code, module->size);
+  duk_load_function(ctx);
+  duk_call(ctx, 0);
+  return 0;
+}
+
+static duk_ret_t environment(duk_context *ctx) {
+  duk_push_array(ctx);
+  for (duk_uarridx_t i = 0; environ[i]; i++) {
+    duk_push_string(ctx, environ[i]);
+    duk_put_prop_index(ctx, -2, i);
+  }
+  return 1;
+}
+
+static duk_ret_t leave(duk_context *ctx) {
+  /* the heap goes with the process: tearing it down would only take time */
+  _exit(keel_int(ctx, 0));
+}
+
+void keel_register_program(duk_context *ctx) {
+  static const struct keel_function table[] = {
+      {"loadModule", load_module, 1},
+      {"environ", environment, 0},
+      {"exit", leave, 1},
+      {NULL, NULL, 0},
+  };
+  keel_register(ctx, table);
+  duk_push_array(ctx);
+  for (int i = 0; i < argument_count; i++) {
+    duk_push_string(ctx, arguments[i]);
+    duk_put_prop_index(ctx, -2, (duk_uarridx_t)i);
+  }
+  duk_put_prop_string(ctx, -2, "argv");
+  struct utsname host;
+  if (uname(&host) < 0) fatal(NULL, "uname failed");
+  duk_push_string(ctx, host.machine);
+  duk_put_prop_string(ctx, -2, "machine");
+  duk_push_string(ctx, host.release);
+  duk_put_prop_string(ctx, -2, "kernelRelease");
+}
+
+static duk_ret_t start(duk_context *ctx, void *data) {
+  (void)data;
+  duk_push_object(ctx);
+  keel_register_program(ctx);
+  keel_register_text(ctx);
+  keel_register_process(ctx);
+  keel_register_signals(ctx);
+  keel_register_files(ctx);
+  keel_register_paths(ctx);
+  keel_register_mounts(ctx);
+  keel_register_sockets(ctx);
+  keel_register_terminals(ctx);
+  keel_register_relay(ctx);
+  keel_register_seccomp(ctx);
+#ifdef KEEL_HAS_LAYER
+  keel_register_layer(ctx);
+#endif
+  duk_put_global_string(ctx, "sys");
+  duk_push_c_lightfunc(ctx, load_module, 1, 1, 0);
+  duk_push_string(ctx, "main");
+  duk_call(ctx, 1);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  argument_count = argc;
+  arguments = argv;
+  duk_context *ctx = duk_create_heap(NULL, NULL, NULL, NULL, fatal);
+  if (!ctx) fatal(NULL, "out of memory");
+  if (duk_safe_call(ctx, start, NULL, 0, 1) != DUK_EXEC_SUCCESS) fatal(NULL, duk_safe_to_stacktrace(ctx, -1));
+  return 0;
+}

@@ -1,0 +1,121 @@
+/**
+ * Builds keel/build/keel: every keel/src/entry/*.ts becomes byte code, made by the same engine that will run it, and is
+ * linked with the C of keel/native into one static binary. The lowered scripts stay at keel/build/*.js for the gate.
+ */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { bundleKeel } from "./bundle.ts";
+
+const run = promisify(execFile);
+const ROOT = resolve(import.meta.dirname, "..");
+const BUILD = join(ROOT, "keel/build");
+const OBJECTS = join(BUILD, "obj");
+const NATIVE = join(ROOT, "keel/native");
+const DUKTAPE = process.env["DUKTAPE_DIR"] ?? "/usr/share/duktape";
+const CC = process.env["CC"] ?? "gcc";
+/** The product promises a small runtime (docs/PROMISES.md); one that grew is a mistake to look at, not to ship. */
+const SIZE_LIMIT = 1_572_864;
+/** Sources that are no part of the binary. */
+const TOOLS: readonly string[] = ["compile.c"];
+
+const CFLAGS: readonly string[] = [
+  ...["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g0", "-fno-pie", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables"],
+  ...["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"],
+];
+const WARNINGS: readonly string[] = ["-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wno-unused-parameter"];
+
+async function cc(args: readonly string[]): Promise<void> {
+  try {
+    await run(CC, args, { cwd: ROOT });
+  } catch (error) {
+    const stderr = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
+    throw new Error(`${CC} ${args.join(" ")}\n${stderr || String(error)}`);
+  }
+}
+
+/** The digest of everything an object is made of; objects are kept by it, so that only what changed is compiled. */
+function keyOf(source: string, args: readonly string[]): string {
+  const hash = createHash("sha256").update(JSON.stringify(args)).update(readFileSync(source));
+  for (const header of [...globSync(join(NATIVE, "*.h")).sort(), join(OBJECTS, "duk_config.h")]) {
+    hash.update(readFileSync(header));
+  }
+  return hash.digest("hex");
+}
+
+async function compile(source: string, flags: readonly string[]): Promise<string> {
+  const object = join(OBJECTS, `${basename(source, ".c")}.o`);
+  const args = [...CFLAGS, ...flags, "-include", join(OBJECTS, "duk_config.h"), `-I${DUKTAPE}`, "-c", source];
+  const key = keyOf(source, args);
+  if (existsSync(object) && existsSync(`${object}.key`) && readFileSync(`${object}.key`, "utf8") === key) return object;
+  rmSync(`${object}.key`, { force: true });
+  await cc([...args, "-o", object]);
+  writeFileSync(`${object}.key`, key);
+  return object;
+}
+
+/** The engine's own configuration with our choices; it goes before the packaged one, whose include guard it sets. */
+function writeDuktapeConfig(): void {
+  const text = readFileSync(join(DUKTAPE, "duk_config.h"), "utf8");
+  writeIfChanged(join(OBJECTS, "duk_config.h"), text);
+}
+
+function writeIfChanged(path: string, text: string): void {
+  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
+}
+
+/** C source that takes the byte code of each module into the binary's read-only data. */
+function moduleTable(names: readonly string[]): string {
+  const symbol = (name: string): string => `keel_code_${name.replaceAll("-", "_")}`;
+  const data = names.map(
+    (name) =>
+      `__asm__(".section .rodata\\n.balign 16\\n${symbol(name)}: .incbin \\"${join(OBJECTS, `${name}.bin`)}\\"\\n${symbol(name)}_end:\\n.previous");\n` +
+      `extern const unsigned char ${symbol(name)}[], ${symbol(name)}_end[];\n`,
+  );
+  // the sizes are known when linked only: a table of the ends would need another field, so the size is a constant here
+  const rows = names.map(
+    (name) => `  {"${name}", ${symbol(name)}, ${statSync(join(OBJECTS, `${name}.bin`)).size}},\n`,
+  );
+  return `#include "keel.h"\n${data.join("")}const struct keel_module keel_modules[] = {\n${rows.join("")}  {0, 0, 0},\n};\n`;
+}
+
+async function buildModule(entry: string, compiler: string): Promise<string> {
+  const name = basename(entry, ".ts");
+  const script = join(BUILD, `${name}.js`);
+  writeFileSync(script, await bundleKeel(entry));
+  await run(compiler, [script, name, join(OBJECTS, `${name}.bin`)]);
+  return name;
+}
+
+async function main(): Promise<void> {
+  mkdirSync(OBJECTS, { recursive: true });
+  writeDuktapeConfig();
+  const engine = await compile(join(DUKTAPE, "duktape.c"), ["-w", "-DDUK_COMPILING_DUKTAPE="]);
+  const compiler = join(OBJECTS, "compile");
+  await cc(["-no-pie", await compile(join(NATIVE, "compile.c"), WARNINGS), engine, "-lm", "-o", compiler]);
+
+  const entries = globSync("keel/src/entry/*.ts", { cwd: ROOT, exclude: ["**/*.test.ts"] })
+    .filter((entry) => !(process.env["KEEL_SKIP"] ?? "").split(",").includes(basename(entry, ".ts")))
+    .sort();
+  const names = await Promise.all(entries.map((entry) => buildModule(entry, compiler)));
+  for (const old of globSync(join(BUILD, "*.js"))) if (!names.includes(basename(old, ".js"))) rmSync(old);
+  writeFileSync(join(OBJECTS, "modules.c"), moduleTable(names));
+
+  const layer = existsSync(join(NATIVE, "layer.c"));
+  const sources = globSync(join(NATIVE, "*.c")).filter((source) => !TOOLS.includes(basename(source)));
+  const flags = [...WARNINGS, `-I${NATIVE}`, ...(layer ? ["-DKEEL_HAS_LAYER"] : [])];
+  const objects = await Promise.all(sources.sort().map((source) => compile(source, flags)));
+  rmSync(join(OBJECTS, "modules.o.key"), { force: true });
+  objects.push(await compile(join(OBJECTS, "modules.c"), [`-I${NATIVE}`]));
+
+  const output = join(BUILD, "keel");
+  const libraries = ["-lseccomp", ...(layer ? ["-larchive", "-lzstd", "-lz"] : []), "-lnettle", "-lm"];
+  await cc(["-static", "-no-pie", "-s", "-Wl,--gc-sections", ...objects, engine, ...libraries, "-o", `${output}.new`]);
+  const { size } = statSync(`${output}.new`);
+  if (size > SIZE_LIMIT) console.error(`keel is ${size} bytes, at most ${SIZE_LIMIT} are allowed`);
+  renameSync(`${output}.new`, output);
+}
+
+await main();
