@@ -1,6 +1,6 @@
 import type { DeviceNode, HostFacts } from "@berth/linux";
 import type { ImageConfig } from "@berth/oci";
-import type { ContainerSpec } from "./types.ts";
+import type { ContainerMount, ContainerSpec } from "./types.ts";
 
 /** A user as the kernel knows it. */
 export interface ResolvedUser {
@@ -11,19 +11,6 @@ export interface ResolvedUser {
   /** From passwd; empty if it has no entry. */
   readonly home: string;
 }
-
-/** A mount with its host path known: volumes are directories now. */
-export type ResolvedMount =
-  | {
-      readonly kind: "bind" | "volume";
-      /** Absolute host path. */
-      readonly source: string;
-      readonly target: string;
-      readonly readOnly: boolean;
-      readonly propagation?: string | undefined;
-      readonly nonRecursive?: boolean | undefined;
-    }
-  | { readonly kind: "tmpfs"; readonly target: string; readonly options: readonly string[] };
 
 /** A device of the host under its path in the container. */
 export interface ResolvedDevice extends DeviceNode {
@@ -47,8 +34,8 @@ export interface SpecInput {
   readonly user: ResolvedUser;
   /** Absolute path of the mounted root file system. */
   readonly rootfs: string;
-  /** One for each of `planMounts`, in any order. */
-  readonly mounts: readonly ResolvedMount[];
+  /** One for each of `planMounts`, by `planContainerMount`, in any order. */
+  readonly mounts: readonly ContainerMount[];
   /** One or more for each of `spec.devices`; for privileged containers all of the host's. */
   readonly devices: readonly ResolvedDevice[];
   readonly files: BoundFiles;
