@@ -1,0 +1,108 @@
+/** keel against crun and runc: one container's life, the same bundle. */
+
+import { spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { interleave, KEEL, missing, run } from "../measure.ts";
+import { printComparison } from "../report.ts";
+
+const ROUNDS = 60;
+
+export function runtimeCase(): boolean {
+  const dir = mkdtempSync(join(tmpdir(), "berth-bench-"));
+  const undo = crunHierarchy();
+  try {
+    makeBundle(dir);
+    return [lifeInOne(dir), lifeInThree(dir)].every(Boolean);
+  } finally {
+    undo?.();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function lifeInOne(dir: string): boolean {
+  const contenders = runtimes(dir).map(({ name, argv, skip }) => ({
+    name,
+    skip,
+    commands: [[...argv, "run", "--bundle", dir, "bench"]],
+  }));
+  return printComparison("OCI run of /bin/true, default spec", contenders, interleave(contenders, ROUNDS), [
+    { ours: "keel", peer: "crun", what: "wall", atMost: 1.0 },
+    { ours: "keel", peer: "runc", what: "wall", atMost: 0.4 },
+    { ours: "keel", peer: "crun", what: "peak", atMost: 1.0 },
+  ]);
+}
+
+function lifeInThree(dir: string): boolean {
+  const contenders = runtimes(dir).map(({ name, argv, skip }) => ({
+    name,
+    skip,
+    commands: [
+      [...argv, "create", "--bundle", dir, "bench"],
+      [...argv, "start", "bench"],
+      [...argv, "delete", "--force", "bench"],
+    ],
+  }));
+  return printComparison("OCI create, start, delete --force", contenders, interleave(contenders, ROUNDS), [
+    { ours: "keel", peer: "crun", what: "wall", atMost: 0.9 },
+    { ours: "keel", peer: "crun", what: "peak", atMost: 0.8 },
+  ]);
+}
+
+interface Runtime {
+  readonly name: string;
+  readonly argv: readonly string[];
+  readonly skip: string | undefined;
+}
+
+function runtimes(dir: string): Runtime[] {
+  return [
+    { name: "keel", argv: [KEEL, "--root", join(dir, "keel")], skip: undefined },
+    { name: "crun", argv: ["crun", "--root", join(dir, "crun")], skip: missing("crun") ?? crunFault(dir) },
+    { name: "runc", argv: ["runc", "--root", join(dir, "runc")], skip: missing("runc") },
+  ];
+}
+
+function makeBundle(dir: string): void {
+  const rootfs = join(dir, "rootfs");
+  for (const name of ["bin", "proc", "sys", "dev"]) mkdirSync(join(rootfs, name), { recursive: true });
+  copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
+  run("ln", "-s", "busybox", join(rootfs, "bin/true"));
+  run("sh", "-c", `cd "${dir}" && "${KEEL}" spec`);
+  const path = join(dir, "config.json");
+  const spec = JSON.parse(readFileSync(path, "utf8"));
+  spec.process.terminal = false;
+  spec.process.args = ["/bin/true"];
+  spec.ociVersion = "1.0.2"; // crun of Debian 12 refuses newer ones
+  // Raising a limit needs a right that many development machines lack.
+  spec.process.rlimits = [];
+  writeFileSync(path, JSON.stringify(spec));
+}
+
+function crunFault(dir: string): string | undefined {
+  const tried = spawnSync("crun", ["--root", join(dir, "crun"), "run", "--bundle", dir, "probe"], { encoding: "utf8" });
+  return tried.status === 0 ? undefined : `it fails here: ${tried.stderr.trim()}`;
+}
+
+/**
+ * crun refuses a hybrid cgroup layout until no controller is left on version 2: where hugetlb is, it is moved to version 1
+ * for the time of the comparison. Returns what undoes it.
+ */
+function crunHierarchy(): (() => void) | undefined {
+  const unified = "/sys/fs/cgroup/unified/cgroup.controllers";
+  let left = "";
+  try {
+    left = readFileSync(unified, "utf8").trim();
+  } catch {
+    return undefined; // not hybrid
+  }
+  if (left !== "hugetlb") return undefined;
+  const target = "/sys/fs/cgroup/hugetlb";
+  mkdirSync(target, { recursive: true });
+  run("mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", target);
+  return () => {
+    run("umount", target);
+    spawnSync("rmdir", [target]);
+  };
+}
