@@ -46,6 +46,11 @@ struct keel_module {
 };
 extern const struct keel_module keel_modules[];
 
+/* The engine's allocator (heap.c). */
+void *keel_alloc(void *data, size_t size);
+void *keel_realloc(void *data, void *pointer, size_t size);
+void keel_free(void *data, void *pointer);
+
 /* Pushes `result`, or -errno when it is negative; returns 1 as a Duktape function does. */
 duk_ret_t keel_result(duk_context *ctx, long result);
 

@@ -104,7 +104,7 @@ static duk_ret_t start(duk_context *ctx, void *data) {
 int main(int argc, char **argv) {
   argument_count = argc;
   arguments = argv;
-  duk_context *ctx = duk_create_heap(NULL, NULL, NULL, NULL, fatal);
+  duk_context *ctx = duk_create_heap(keel_alloc, keel_realloc, keel_free, NULL, fatal);
   if (!ctx) fatal(NULL, "out of memory");
   if (duk_safe_call(ctx, start, NULL, 0, 1) != DUK_EXEC_SUCCESS) fatal(NULL, duk_safe_to_stacktrace(ctx, -1));
   return 0;

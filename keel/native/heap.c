@@ -1,0 +1,115 @@
+/*
+ * The engine's allocator: blocks of fixed sizes from chunks that are never given back one by one. A command lives for
+ * milliseconds and the monitor's few kinds of objects reuse each other's blocks, so freeing is a push on a list.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "keel.h"
+
+#define STEP 16
+#define SMALL_LIMIT 512
+/* sizes up to SMALL_LIMIT in steps of STEP, then four per doubling up to LARGE_LIMIT */
+#define SMALL_CLASSES (SMALL_LIMIT / STEP)
+#define CLASSES (SMALL_CLASSES + 24)
+#define LARGE_LIMIT 32768
+#define CHUNK (128 * 1024)
+#define LARGE CLASSES
+
+/* In front of every block; eight bytes keep what follows aligned for doubles and pointers. */
+struct block {
+  uint32_t class;
+  uint32_t capacity;
+};
+
+struct free_block {
+  struct free_block *next;
+};
+
+static struct free_block *free_blocks[CLASSES];
+static char *chunk_at;
+static char *chunk_end;
+
+static uint32_t class_of(size_t size, size_t *capacity) {
+  if (size <= SMALL_LIMIT) {
+    uint32_t class = size == 0 ? 0 : (uint32_t)((size - 1) / STEP);
+    *capacity = (size_t)(class + 1) * STEP;
+    return class;
+  }
+  uint32_t class = SMALL_CLASSES;
+  for (size_t base = SMALL_LIMIT;; base *= 2) {
+    for (size_t quarter = 1; quarter <= 4; quarter++, class ++) {
+      *capacity = base + quarter * base / 4;
+      if (size <= *capacity) return class;
+    }
+  }
+}
+
+static void *take(size_t size) {
+  if (size > (size_t)(chunk_end - chunk_at)) {
+    char *chunk = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (chunk == MAP_FAILED) return NULL;
+    chunk_at = chunk;
+    chunk_end = chunk + CHUNK;
+  }
+  void *taken = chunk_at;
+  chunk_at += size;
+  return taken;
+}
+
+void *keel_alloc(void *data, size_t size) {
+  (void)data;
+  struct block *block;
+  if (size == 0) return NULL;
+  if (size > LARGE_LIMIT) {
+    block = malloc(sizeof *block + size);
+    if (!block) return NULL;
+    *block = (struct block){.class = LARGE, .capacity = 0};
+    return block + 1;
+  }
+  size_t capacity;
+  uint32_t class = class_of(size, &capacity);
+  struct free_block *found = free_blocks[class];
+  if (found) {
+    free_blocks[class] = found->next;
+    return found;
+  }
+  block = take(sizeof *block + capacity);
+  if (!block) return NULL;
+  *block = (struct block){.class = class, .capacity = (uint32_t)capacity};
+  return block + 1;
+}
+
+void keel_free(void *data, void *pointer) {
+  (void)data;
+  if (!pointer) return;
+  struct block *block = (struct block *)pointer - 1;
+  if (block->class == LARGE) {
+    free(block);
+    return;
+  }
+  struct free_block *freed = pointer;
+  freed->next = free_blocks[block->class];
+  free_blocks[block->class] = freed;
+}
+
+void *keel_realloc(void *data, void *pointer, size_t size) {
+  if (!pointer) return keel_alloc(data, size);
+  if (size == 0) {
+    keel_free(data, pointer);
+    return NULL;
+  }
+  struct block *block = (struct block *)pointer - 1;
+  if (block->class == LARGE && size > LARGE_LIMIT) {
+    struct block *moved = realloc(block, sizeof *block + size);
+    return moved ? moved + 1 : NULL;
+  }
+  if (block->class != LARGE && size <= block->capacity && size * 2 >= block->capacity) return pointer;
+  void *moved = keel_alloc(data, size);
+  if (!moved) return NULL;
+  size_t old = block->class == LARGE ? size : block->capacity;
+  memcpy(moved, pointer, old < size ? old : size);
+  keel_free(data, pointer);
+  return moved;
+}
