@@ -1,1 +1,3 @@
+export { openVolumes } from "./open.ts";
+export { migrations } from "./store.ts";
 export type * from "./types.ts";

@@ -15,7 +15,7 @@ export interface Volume {
 export interface Volumes {
   /**
    * Finds or makes the named volume. Synchronous, so that a container's row and its volumes can be written in one
-   * `State.transaction`.
+   * `State.transaction` (which must be `durable`: a directory whose row is lost in a power cut is garbage).
    *
    * @throws {BerthError} InvalidArgument if docker would not take the name
    */
