@@ -1,4 +1,5 @@
 export { checkSpec } from "./check.ts";
+export { planExec } from "./exec.ts";
 export { planContainerMount, planMounts } from "./mounts.ts";
 export { randomName } from "./names.ts";
 export { formatSpec, planHostname, planSpec, planStopSignal } from "./plan.ts";
@@ -7,3 +8,19 @@ export { planArgs, planEnv, planWorkdir } from "./process.ts";
 export { parseSignal } from "./signals.ts";
 export type * from "./types.ts";
 export { resolveUser, type UserInput } from "./user.ts";
+export {
+  addContainer,
+  findByName,
+  findByPrefix,
+  findContainer,
+  listContainers,
+  listImagesInUse,
+  listUnsettled,
+  migrations,
+  removeContainer,
+  setCreated,
+  setExited,
+  setPhase,
+  setRunning,
+  setStartFailed,
+} from "./store.ts";

@@ -2,7 +2,7 @@ import type { ImageConfig } from "@berth/oci";
 import { planCapabilities } from "./capabilities.ts";
 import { unsupported } from "./errors.ts";
 import { planRootPropagation, planRuntimeMounts } from "./mounts.ts";
-import type { RuntimeLinux, RuntimeSpec, SpecInput } from "./plan-types.ts";
+import type { RuntimeLinux, RuntimeProcess, RuntimeSpec, SpecInput } from "./plan-types.ts";
 import { planProcess } from "./process.ts";
 import { planDevices, planResources } from "./resources.ts";
 import { isAtLeast, planSeccomp } from "./seccomp-plan.ts";
@@ -52,8 +52,8 @@ export function planSpec(input: SpecInput): RuntimeSpec {
   };
 }
 
-/** Text of config.json: 64-bit values stay exact. */
-export function formatSpec(spec: RuntimeSpec): string {
+/** Text of config.json or of its process object: 64-bit values stay exact. */
+export function formatSpec(spec: RuntimeSpec | RuntimeProcess): string {
   return JSON.stringify(spec, (_key, value: unknown) =>
     typeof value === "bigint" ? rawJson(value.toString()) : value,
   );

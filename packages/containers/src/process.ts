@@ -39,13 +39,18 @@ export function planEnv(options: {
   readonly home: string;
 }): readonly string[] {
   const defaults = [DEFAULT_PATH, `HOSTNAME=${options.hostname}`, ...(options.terminal ? ["TERM=xterm"] : [])];
+  const home = options.home === "" ? [] : [`HOME=${options.home}`];
+  return mergeEnv([...defaults, ...home, ...options.image, ...options.user]);
+}
+
+/** A later entry replaces an earlier one in its place; one without `=` removes it. */
+export function mergeEnv(entries: readonly string[]): readonly string[] {
   const chosen = new Map<string, string>();
-  for (const entry of [...defaults, ...options.image, ...options.user]) {
+  for (const entry of entries) {
     const at = entry.indexOf("=", 1);
     if (at < 0) chosen.delete(entry);
     else chosen.set(entry.slice(0, at), entry);
   }
-  if (!chosen.has("HOME") && options.home !== "") chosen.set("HOME", `HOME=${options.home}`);
   return [...chosen.values()];
 }
 
@@ -89,11 +94,16 @@ export function planProcess(input: ProcessInput): RuntimeProcess {
     }),
     cwd: planWorkdir(spec.workdir, image),
     capabilities: planCapabilitySets(input.caps, user.uid),
-    ...(spec.ulimits.length === 0 ? {} : { rlimits: spec.ulimits.map(toRlimit) }),
+    ...planRlimits(spec),
     noNewPrivileges: spec.security.noNewPrivileges,
     ...(input.apparmor && profile !== undefined && !spec.privileged ? { apparmorProfile: profile } : {}),
     ...(spec.resources.oomScoreAdj === undefined ? {} : { oomScoreAdj: spec.resources.oomScoreAdj }),
   };
+}
+
+/** Only those asked for: a limit that is not named stays as it is. */
+export function planRlimits(spec: Pick<ContainerSpec, "ulimits">): Pick<RuntimeProcess, "rlimits"> {
+  return spec.ulimits.length === 0 ? {} : { rlimits: spec.ulimits.map(toRlimit) };
 }
 
 function toRlimit(limit: ContainerSpec["ulimits"][number]): NonNullable<RuntimeProcess["rlimits"]>[number] {

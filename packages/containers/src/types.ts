@@ -139,7 +139,10 @@ export type ContainerStatus = "created" | "running" | "paused" | "exited" | "rem
 /** A port as it is really bound while the container runs. */
 export type BoundPort = PortMapping;
 
-/** A container as the store knows it; `Engine.inspect` adds what the kernel says. */
+/** How far a container has got; the words between two facts (`creating`, `starting`, `removing`) name their process. */
+export type ContainerPhase = "creating" | "created" | "starting" | "running" | "exited" | "removing";
+
+/** A container as the user asked for it. */
 export interface ContainerRecord {
   /** 64 hex digits. */
   readonly id: string;
@@ -147,5 +150,41 @@ export interface ContainerRecord {
   readonly spec: ContainerSpec;
   /** Digest of the image's configuration. */
   readonly imageId: Digest;
+  /** Name of the image as the user wrote it. */
+  readonly imageName: string;
   readonly createdAtMs: number;
+}
+
+/** A mount of a container with its source found: what the runtime is told, and what inspect shows. */
+export interface ContainerMount {
+  readonly kind: "bind" | "volume" | "tmpfs";
+  /** Of the volume; empty for others. */
+  readonly name: string;
+  /** Absolute path on the host; empty for tmpfs. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** Mount options beyond `ro`: propagation of a bind, data of a tmpfs. */
+  readonly options: readonly string[];
+  /** Fill the empty volume with what the image has there. */
+  readonly copyUp: boolean;
+}
+
+/** A container's row: the record, and what its life has come to as far as somebody wrote it down. */
+export interface ContainerRow extends ContainerRecord {
+  /** The whole command line: entrypoint and arguments. */
+  readonly args: readonly string[];
+  readonly mounts: readonly ContainerMount[];
+  readonly phase: ContainerPhase;
+  /** Token of the process in the middle of it. */
+  readonly owner: string | undefined;
+  /** Token of the process that cleans up after the exit. */
+  readonly own: string | undefined;
+  /** Token of the container's first process. */
+  readonly process: string | undefined;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  readonly error: string;
 }

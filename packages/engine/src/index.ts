@@ -1,1 +1,17 @@
-export {};
+export type {
+  BoundPort,
+  ContainerMount,
+  ContainerSpec,
+  ContainerStatus,
+  DeviceSpec,
+  MountSpec,
+  NetworkMode,
+  PortMapping,
+  Resources,
+  SecurityOptions,
+  Ulimit,
+} from "@berth/containers";
+export type { Image, PullOptions, PullProgress } from "@berth/images";
+export { type EngineOptions, openEngine } from "./open.ts";
+export type * from "./types.ts";
+export { VERSION } from "./version.ts";

@@ -1,4 +1,4 @@
-import type { BoundPort, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
+import type { BoundPort, ContainerMount, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
 import type { Image, PullOptions } from "@berth/images";
 import type { ExitRecord } from "@berth/protocol";
 
@@ -22,8 +22,6 @@ export interface Container extends ContainerRecord {
   readonly oomKilled: boolean;
   /** Why the last start failed; empty when it did not. */
   readonly error: string;
-  /** Name of the image at create, as docker prints it. */
-  readonly imageName: string;
   /** The whole command line: entrypoint and arguments. */
   readonly args: readonly string[];
   readonly ports: readonly BoundPort[];
@@ -38,16 +36,6 @@ export interface ContainerNetwork {
   readonly prefixLength: number;
   readonly gateway: string;
   readonly macAddress: string;
-}
-
-export interface ContainerMount {
-  readonly kind: "bind" | "volume" | "tmpfs";
-  /** Volume name; empty for others. */
-  readonly name: string;
-  /** Host path; empty for tmpfs. */
-  readonly source: string;
-  readonly target: string;
-  readonly readOnly: boolean;
 }
 
 /** A live connection to a container's stdio. Output arrives through the callbacks of {@link AttachIo}. */
@@ -66,8 +54,9 @@ export interface Attachment {
 
 export interface AttachIo {
   readonly stdin: boolean;
-  readonly onStdout?: ((data: Uint8Array) => void) | undefined;
-  readonly onStderr?: ((data: Uint8Array) => void) | undefined;
+  /** Nothing more is read from the container until a returned promise resolves: a slow reader slows the program. */
+  readonly onStdout?: ((data: Uint8Array) => void | Promise<void>) | undefined;
+  readonly onStderr?: ((data: Uint8Array) => void | Promise<void>) | undefined;
   /** Set before the program starts, so that it sees the right size at once. */
   readonly size?: { readonly rows: number; readonly columns: number } | undefined;
 }

@@ -6,10 +6,11 @@ import { cannotRun, fromWire, noReply } from "./errors.ts";
  * Does privileged steps in order, in one `keel host` process; stops at the first that fails, those before it stay done.
  *
  * @param keel absolute path of the keel binary
+ * @returns what the `read-file` steps read, in order; null for an absent file
  * @throws {BerthError} what the failed step reports; FailedPrecondition if keel cannot be run
  */
-export async function applyHostSteps(keel: string, steps: readonly HostStep[]): Promise<void> {
-  if (steps.length === 0) return;
+export async function applyHostSteps(keel: string, steps: readonly HostStep[]): Promise<readonly (string | null)[]> {
+  if (steps.length === 0) return [];
   // Not loaded at the start of commands that never come here.
   const { spawn } = await import("node:child_process");
   const { text } = await import("node:stream/consumers");
@@ -27,6 +28,7 @@ export async function applyHostSteps(keel: string, steps: readonly HostStep[]): 
   const reply = parseReply(out);
   if (reply === undefined) throw noReply(keel, how, err.trim());
   if (!reply.ok) throw fromWire(reply.error);
+  return reply.texts ?? [];
 }
 
 function parseReply(out: string): HostReply | undefined {

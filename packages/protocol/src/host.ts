@@ -10,10 +10,17 @@ export type HostStep =
   /** Unmount and unlink; absent is no error. */
   | { readonly op: "netns-remove"; readonly path: string }
   /** Bring `lo` up in the namespace at `path`. */
-  | { readonly op: "loopback-up"; readonly path: string };
+  | { readonly op: "loopback-up"; readonly path: string }
+  /**
+   * Text of the regular file `path` below the directory `root`, resolved by openat2 with RESOLVE_IN_ROOT and
+   * RESOLVE_NO_MAGICLINKS (a running container may change links meanwhile), at most `maxBytes` (else -EFBIG). Opened
+   * non-blocking; anything but a regular file is an error; absent is null. Answered in `texts`.
+   */
+  | { readonly op: "read-file"; readonly root: string; readonly path: string; readonly maxBytes: number };
 
 export type HostReply =
-  | { readonly ok: true }
+  /** `texts`: one for each `read-file` step, in order; left out when there was none. */
+  | { readonly ok: true; readonly texts?: readonly (string | null)[] }
   | { readonly ok: false; readonly index: number; readonly error: import("./errors.ts").WireError };
 
 /** What `keel unpack` prints on stdout as one JSON object when a layer is applied. */

@@ -81,6 +81,8 @@ export type MonitorPhase = "ready" | "created" | "running" | "exited";
 export interface MonitorState {
   readonly phase: MonitorPhase;
   readonly pid: number;
+  /** RFC 3339 with nanoseconds, once it was started. */
+  readonly startedAt?: string;
   readonly exit?: ExitRecord;
 }
 

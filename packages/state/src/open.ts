@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError, errnoOf } from "@berth/base";
 import { isBusy, leaseTimeout, newerDatabase, translate } from "./errors.ts";
-import { ownerAlive, ownOwner } from "./owner.ts";
+import { ownerAlive, ownerOf, ownOwner } from "./owner.ts";
 import * as store from "./store.ts";
 import type { Migration, State } from "./types.ts";
 
@@ -124,6 +124,10 @@ class SqliteState implements State {
   get owner(): string {
     this.#owner ??= ownOwner();
     return this.#owner;
+  }
+
+  ownerOf(pid: number): string | undefined {
+    return ownerOf(pid);
   }
 
   ownerAlive(owner: string): boolean {

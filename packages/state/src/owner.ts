@@ -20,9 +20,15 @@ function startTimeOf(pid: string): string | undefined {
   return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
 }
 
-/** Token of this process: `pid:starttime:boot-id`. */
+/** Token of a living process: `pid:starttime:boot-id`; undefined if it is dead or a zombie. */
+export function ownerOf(pid: number): string | undefined {
+  const start = startTimeOf(String(pid));
+  return start === undefined ? undefined : `${pid}:${start}:${readBootId()}`;
+}
+
+/** Token of this process. */
 export function ownOwner(): string {
-  return `${process.pid}:${startTimeOf("self") ?? "0"}:${readBootId()}`;
+  return ownerOf(process.pid) ?? `${process.pid}:0:${readBootId()}`;
 }
 
 /** True while the process that an owner token names lives. */

@@ -24,6 +24,8 @@ export interface State extends Disposable {
   lease(name: string, options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<Disposable>;
   /** True if the process that wrote this owner token (see `owner`) still lives. */
   ownerAlive(owner: string): boolean;
+  /** Token of another process, by which it is told from a later one with the same pid; undefined if it is dead. */
+  ownerOf(pid: number): string | undefined;
   /** Token `pid:starttime:boot-id` of this process, to store in rows that mark work in progress. */
   readonly owner: string;
   /**

@@ -11,8 +11,8 @@ export type Runtime = readonly string[];
 
 export interface ExecRequest {
   readonly id: string;
-  /** OCI runtime-spec "process" object. */
-  readonly process: object & { readonly terminal?: boolean };
+  /** OCI runtime-spec "process" object, as JSON. */
+  readonly process: string;
   readonly detach: boolean;
   /** A directory only we can write to, for the process file. */
   readonly scratchDir: string;
@@ -36,7 +36,7 @@ export async function runtimeExec(runtime: Runtime, request: ExecRequest): Promi
   try {
     const file = join(dir, "process.json");
     const log = join(dir, "log");
-    writeFileSync(file, JSON.stringify(request.process), { mode: 0o600 });
+    writeFileSync(file, request.process, { mode: 0o600 });
     const args = ["--log", log, "--log-format", "json", "exec", "--process", file];
     if (request.detach) args.push("--detach");
     args.push(request.id);

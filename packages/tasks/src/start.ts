@@ -34,7 +34,7 @@ export async function startMonitor(
   failed.catch(() => {}); // nobody waits for it any more once the child runs
   if (child.pid === undefined) return failed;
   let words = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     words = (words + text).slice(-MAX_WORDS);
   });
   child.unref();
@@ -44,11 +44,12 @@ export async function startMonitor(
 /**
  * A further connection to a running monitor.
  *
+ * @param socketPath at most 107 bytes (sun_path)
  * @throws {BerthError} Unavailable if there is none
  */
 export function connectMonitor(id: string, socketPath: string): Promise<MonitorClient> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection(shorten(socketPath));
+    const socket = createConnection(socketPath);
     const onError = (error: unknown): void => reject(noMonitor(socketPath, error));
     socket.once("error", onError);
     socket.once("connect", () => {
@@ -56,13 +57,6 @@ export function connectMonitor(id: string, socketPath: string): Promise<MonitorC
       resolve(new SocketClient(id, socket));
     });
   });
-}
-
-/** sun_path holds 107 bytes: a longer path is given relative to the present directory when that makes it fit. */
-function shorten(path: string): string {
-  if (Buffer.byteLength(path) <= 107) return path;
-  const here = `${process.cwd()}/`;
-  return path.startsWith(here) ? path.slice(here.length) : path;
 }
 
 /** True if the error says that no monitor is there. */

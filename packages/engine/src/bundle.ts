@@ -1,0 +1,106 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { hostname as hostHostname } from "node:os";
+import {
+  type ContainerRow,
+  formatSpec,
+  planHostname,
+  planSpec,
+  type ResolvedDevice,
+  type ResolvedUser,
+  resolveUser,
+} from "@berth/containers";
+import type { Image } from "@berth/images";
+import { listDevices, readDevices, readFileInRoot, readHostFacts } from "@berth/linux";
+import { type NetworkResult, planHosts, planResolvConf } from "@berth/networks";
+import type { ContainerPaths, Context } from "./context.ts";
+
+const MAX_USER_FILE_BYTES = 1 << 20;
+
+/**
+ * Everything between the mounted root file system and the runtime's create: network, volumes' first content, the
+ * container's own files, config.json. Undone by `cleanUp`.
+ */
+export async function writeBundle(ctx: Context, row: ContainerRow, image: Image, paths: ContainerPaths): Promise<void> {
+  const { spec } = row;
+  const attached = spec.network === "bridge" ? connect(ctx, row, paths) : undefined;
+  await populate(ctx, row, paths);
+  const network = await attached;
+  const hostname = planHostname(spec, row.id, hostHostname());
+  writeFiles(row, paths, hostname, network);
+  const config = planSpec({
+    id: row.id,
+    spec,
+    image: image.config,
+    host: readHostFacts(),
+    user: userOf(row, image, paths),
+    rootfs: paths.rootfs,
+    mounts: row.mounts,
+    devices: devicesOf(row),
+    files: { hosts: paths.hosts, resolvConf: paths.resolvConf, hostname: paths.hostname },
+    hostname,
+    netnsPath: spec.network === "bridge" ? paths.netns : undefined,
+    cgroupsPath: `/berth/${row.id}`,
+    keelPath: ctx.config.keelPath,
+  });
+  writeFileSync(`${paths.bundle}/config.json`, formatSpec(config), { mode: 0o600 });
+}
+
+function connect(ctx: Context, row: ContainerRow, paths: ContainerPaths): Promise<NetworkResult> {
+  return ctx.networks.attach({ containerId: row.id, netnsPath: paths.netns, ports: row.spec.ports });
+}
+
+async function populate(ctx: Context, row: ContainerRow, paths: ContainerPaths): Promise<void> {
+  for (const mount of row.mounts) {
+    if (mount.copyUp) await ctx.volumes.populate(mount.name, paths.rootfs, mount.target);
+  }
+}
+
+function userOf(row: ContainerRow, image: Image, paths: ContainerPaths): ResolvedUser {
+  const read = (path: string): string | undefined => readFileInRoot(paths.rootfs, path, MAX_USER_FILE_BYTES);
+  return resolveUser({
+    user: row.spec.user ?? image.config.config?.User ?? "",
+    groupAdd: row.spec.groupAdd,
+    passwd: read("/etc/passwd"),
+    group: read("/etc/group"),
+  });
+}
+
+function writeFiles(
+  row: ContainerRow,
+  paths: ContainerPaths,
+  hostname: string,
+  network: NetworkResult | undefined,
+): void {
+  const { spec } = row;
+  const isHost = spec.network === "host";
+  const hosts = planHosts({
+    hostname,
+    address: network?.ipAddress,
+    extra: spec.addHosts,
+    base: isHost ? readFileSync("/etc/hosts", "utf8") : undefined,
+  });
+  const resolvConf = planResolvConf({ host: readResolvConf(), dns: spec.dns, isHostNetwork: isHost });
+  writeFileSync(paths.hosts, hosts, { mode: 0o644 });
+  writeFileSync(paths.resolvConf, resolvConf, { mode: 0o644 });
+  writeFileSync(paths.hostname, `${hostname}\n`, { mode: 0o644 });
+}
+
+function readResolvConf(): string {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch {
+    return ""; // a host without name service
+  }
+}
+
+function devicesOf(row: ContainerRow): readonly ResolvedDevice[] {
+  const { spec } = row;
+  if (spec.privileged) return listDevices().map((device) => ({ ...device, access: "rwm" }));
+  return spec.devices.flatMap((device) =>
+    readDevices(device.hostPath).map((node) => ({
+      ...node,
+      path: `${device.containerPath}${node.path.slice(device.hostPath.length)}`,
+      access: device.access,
+    })),
+  );
+}

@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Config, resolveConfig } from "@berth/config";
+import * as containers from "@berth/containers";
+import * as content from "@berth/content";
+import * as images from "@berth/images";
+import { openNetworks } from "@berth/networks";
+import * as snapshots from "@berth/snapshots";
+import { openState } from "@berth/state";
+import * as volumes from "@berth/volumes";
+import { attach } from "./attach.ts";
+import { type Context, runtimeRoot } from "./context.ts";
+import { create } from "./create.ts";
+import { exec } from "./exec.ts";
+import { info } from "./info.ts";
+import { inspect, list, logs } from "./list.ts";
+import { settleAll } from "./settle.ts";
+import { start } from "./start.ts";
+import { finish, kill, remove, stop, wait } from "./stop.ts";
+import type { Engine } from "./types.ts";
+
+export interface EngineOptions extends Partial<Config> {
+  /** Archives of images that come with Berth, by fully qualified name (`berth.local/hello:latest`). */
+  readonly builtins?: Readonly<Record<string, string>>;
+  /** Command line of this Berth up to its global flags; default: this process's own program and script. */
+  readonly self?: readonly string[];
+}
+
+/**
+ * Opens the engine on a data root, which is made if it is not there. Cheap: the database is opened, the rest is read
+ * when it is asked for.
+ *
+ * @throws {BerthError} PermissionDenied; FailedPrecondition if a newer version of Berth made the data root
+ */
+export function openEngine(options: EngineOptions = {}): Engine {
+  const ctx = openContext(options);
+  return {
+    pull: (ref, pullOptions) => ctx.images.pull(ref, pullOptions),
+    load: (path, loadOptions) => ctx.images.load(path, loadOptions),
+    images: () => ctx.images.list(),
+    image: (ref) => ctx.images.get(ref),
+    findImage: (ref) => ctx.images.find(ref),
+    removeImage: async (ref, removeOptions) => {
+      await settleAll(ctx);
+      return ctx.images.remove(ref, removeOptions);
+    },
+    create: async (spec, createOptions) => {
+      await settleAll(ctx);
+      return create(ctx, spec, createOptions);
+    },
+    start: (ref, startOptions = {}) => start(ctx, ref, startOptions),
+    finish: (ref) => finish(ctx, ref),
+    attach: (ref, io) => attach(ctx, ref, io),
+    exec: (ref, execOptions) => exec(ctx, ref, execOptions),
+    list: (listOptions) => list(ctx, listOptions),
+    get: (ref) => inspect(ctx, ref),
+    wait: (ref, waitOptions = {}) => wait(ctx, ref, waitOptions.signal),
+    stop: (ref, stopOptions = {}) => stop(ctx, ref, stopOptions),
+    kill: (ref, signal) => kill(ctx, ref, signal),
+    remove: (ref, removeOptions = {}) => remove(ctx, ref, removeOptions),
+    logs: (ref, logOptions) => logs(ctx, ref, logOptions),
+    info: () => info(ctx),
+    [Symbol.asyncDispose]: async () => {
+      for (const client of ctx.owned.values()) client.close();
+      ctx.networks[Symbol.dispose]();
+      ctx.state[Symbol.dispose]();
+    },
+  };
+}
+
+function openContext(options: EngineOptions): Context {
+  const config = resolveConfig(options);
+  const { root, runRoot, keelPath } = config;
+  const state = openState(join(root, "berth.db"), [
+    ...content.migrations,
+    ...snapshots.migrations,
+    ...images.migrations,
+    ...volumes.migrations,
+    ...containers.migrations,
+  ]);
+  if (!existsSync(runRoot)) mkdirSync(runRoot, { recursive: true, mode: 0o711 });
+  const blobs = content.openContent({ state, root });
+  const layers = snapshots.openSnapshots({ state, root });
+  return {
+    config,
+    state,
+    content: blobs,
+    snapshots: layers,
+    images: images.createImages({
+      state,
+      content: blobs,
+      snapshots: layers,
+      keelPath,
+      inUse: () => containers.listImagesInUse(state.db),
+    }),
+    networks: openNetworks({ root, runRoot }),
+    volumes: volumes.openVolumes({ state, root }),
+    runtime: [keelPath, "--root", runtimeRoot(config)],
+    self: [...(options.self ?? ownCommand()), "--root", root, "--run-root", runRoot],
+    owned: new Map(),
+    builtins: new Map(Object.entries(options.builtins ?? {})),
+  };
+}
+
+function ownCommand(): readonly string[] {
+  return [process.execPath, ...process.execArgv, process.argv[1] ?? ""];
+}
