@@ -1,4 +1,5 @@
 import type { Engine } from "@berth/engine";
+import type { Progress } from "./print/progress.ts";
 
 /** One option of a command. Its key in {@link Flags} is the long name. */
 export interface FlagSpec {
@@ -49,6 +50,8 @@ export type Result = Outcome | AsyncGenerator<Chunk, number>;
 export interface Context {
   /** Opened at the first call, closed after the command. */
   engine(): Promise<Engine>;
+  /** Global `--debug`: errors show where they come from. */
+  readonly debug: boolean;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   /** Unix time of this process' start, ms with fractions. */
@@ -56,6 +59,10 @@ export interface Context {
   /** Standard streams for bytes of a running container; each resolves when the bytes are written. */
   readonly stdout: (data: Uint8Array) => Promise<void>;
   readonly stderr: (data: Uint8Array) => Promise<void>;
+  /** Progress of a pull, drawn on stderr; see print/progress.ts. */
+  progress(): Progress;
+  /** A line for stderr at once, outside of the result. */
+  notice(text: string): void;
 }
 
 /** A command as data: parser, help, completion and the documentation page derive from it. */

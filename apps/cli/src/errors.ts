@@ -31,7 +31,8 @@ export function describeError(error: unknown, debug: boolean): string {
     if (error.hint !== undefined) lines.push(error.details?.["usage"] === true ? error.hint : `hint: ${error.hint}`);
   } else {
     lines.push(`berth: internal error: ${error instanceof Error ? error.message : String(error)}`);
-    if (!debug) lines.push("hint: this is a bug of Berth; run the command again with --debug and report what it prints");
+    if (!debug)
+      lines.push("hint: this is a bug of Berth; run the command again with --debug and report what it prints");
   }
   if (debug) lines.push(...describeCauses(error));
   return `${lines.join("\n")}\n`;

@@ -3,8 +3,18 @@ import type { Command, FlagSpec, Flags } from "./command.ts";
 /** Flags of berth itself; they stand before the command. */
 export const GLOBAL_FLAGS = {
   debug: { type: "boolean", short: "D", doc: "print causes and stack of errors" },
-  root: { type: "string", value: "DIR", complete: "directory", doc: "data root; default: $BERTH_ROOT or /var/lib/berth" },
-  "run-root": { type: "string", value: "DIR", complete: "directory", doc: "run root; default: $BERTH_RUN_ROOT or /run/berth" },
+  root: {
+    type: "string",
+    value: "DIR",
+    complete: "directory",
+    doc: "data root; default: $BERTH_ROOT or /var/lib/berth",
+  },
+  "run-root": {
+    type: "string",
+    value: "DIR",
+    complete: "directory",
+    doc: "run root; default: $BERTH_RUN_ROOT or /run/berth",
+  },
   version: { type: "boolean", short: "v", doc: "print the version and exit" },
 } as const satisfies Flags;
 
@@ -13,7 +23,9 @@ const WIDTH = 100;
 
 /** `berth run [OPTIONS] IMAGE [COMMAND] [ARG...]` */
 export function usageOf(command: Command): string {
-  return ["berth", command.name, ...(Object.keys(command.flags).length > 0 ? ["[OPTIONS]"] : []), ...command.args].join(" ");
+  return ["berth", command.name, ...(Object.keys(command.flags).length > 0 ? ["[OPTIONS]"] : []), ...command.args].join(
+    " ",
+  );
 }
 
 /** Help of one command. */

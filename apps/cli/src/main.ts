@@ -1,1 +1,33 @@
-export {};
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type Host, main } from "./cli.ts";
+
+const { env } = process;
+const home = import.meta.dirname;
+
+/** What the build lays beside the bundle; undefined elsewhere, so that the configuration decides. */
+function beside(path: string): string | undefined {
+  const full = join(home, path);
+  return existsSync(full) ? full : undefined;
+}
+
+const host: Host = {
+  env,
+  cwd: process.cwd(),
+  startedAtMs: performance.timeOrigin,
+  openEngine: async ({ root, runRoot }) => {
+    // Loaded only by commands that need it: it is most of the bundle.
+    const { openEngine } = await import("@berth/engine");
+    const keelPath = env["BERTH_KEEL"] ? undefined : beside("../keel/build/keel");
+    const hello = beside("hello.tar");
+    return openEngine({
+      ...(root === undefined ? {} : { root }),
+      ...(runRoot === undefined ? {} : { runRoot }),
+      ...(keelPath === undefined ? {} : { keelPath }),
+      ...(hello === undefined ? {} : { builtins: { "berth.local/hello:latest": hello } }),
+    });
+  },
+};
+
+// Nothing is left to do but what a slow peer might hold up: an open stdin, a monitor's socket.
+process.exit(await main(process.argv.slice(2), host));

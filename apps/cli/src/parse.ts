@@ -56,7 +56,9 @@ export function parseFlags(argv: readonly string[], rules: Rules): Parsed {
       continue;
     }
     const next = (): string | undefined => argv[at++];
-    const wantsHelp = word.startsWith("--") ? parseLong(word, next, values, rules) : parseShort(word, next, values, rules);
+    const wantsHelp = word.startsWith("--")
+      ? parseLong(word, next, values, rules)
+      : parseShort(word, next, values, rules);
     if (wantsHelp) return { args, flags: values, help: true };
   }
   return { args, flags: values, help: false };
@@ -88,7 +90,12 @@ function parseLong(word: string, next: () => string | undefined, values: Record<
   return false;
 }
 
-function parseShort(word: string, next: () => string | undefined, values: Record<string, Value>, rules: Rules): boolean {
+function parseShort(
+  word: string,
+  next: () => string | undefined,
+  values: Record<string, Value>,
+  rules: Rules,
+): boolean {
   for (let i = 1; i < word.length; i++) {
     const letter = word.charAt(i);
     const found = Object.entries(rules.flags).find(([, flag]) => flag.short === letter);
@@ -120,7 +127,8 @@ function parseValue(name: string, flag: FlagSpec, text: string, before: Value, r
     const shown = flag.short === undefined ? `--${name}` : `-${flag.short}, --${name}`;
     return usageError(`invalid argument "${text}" for "${shown}" flag: ${why}`, rules.name, BAD_FLAG);
   };
-  if (flag.choices !== undefined && !flag.choices.includes(text)) throw fail(`must be one of ${flag.choices.join(", ")}`);
+  if (flag.choices !== undefined && !flag.choices.includes(text))
+    throw fail(`must be one of ${flag.choices.join(", ")}`);
   switch (flag.type) {
     case "boolean": {
       const value = Object.hasOwn(BOOLEANS, text) ? BOOLEANS[text] : undefined;

@@ -47,7 +47,10 @@ test("table: columns are aligned, at least ten wide, the last not padded", () =>
 });
 
 test("progress: without a terminal one line per finished layer", () => {
-  assert.equal(drawn(false, { rows: 0, columns: 0 }, events(2)), "111111111111: Already exists\n222222222222: Pull complete\n");
+  assert.equal(
+    drawn(false, { rows: 0, columns: 0 }, events(2)),
+    "111111111111: Already exists\n222222222222: Pull complete\n",
+  );
 });
 
 test("progress: on a terminal lines are redrawn in place and never wider than it", () => {
@@ -70,7 +73,8 @@ test("stdio: a slow reader holds the writer, all bytes arrive in order, a gone r
     const out = byteWriter(1);
     try { for (let i = 0; i < 64; i++) await out(Buffer.alloc(65536, i)); writeNow(1, "end"); }
     catch (error) { process.exit(isBrokenPipe(error) ? 9 : 1); }`;
-  const script = '"$0" --input-type=module -e "$1" | (sleep 0.2; wc -c); "$0" --input-type=module -e "$1" | head -c 10 | wc -c; echo "${PIPESTATUS[0]}"';
+  const script =
+    '"$0" --input-type=module -e "$1" | (sleep 0.2; wc -c); "$0" --input-type=module -e "$1" | head -c 10 | wc -c; echo $PIPESTATUS';
   const ran = spawnSync("bash", ["-c", script, process.execPath, source], { encoding: "utf8" });
   assert.deepEqual(ran.stdout.split(/\s+/).filter(Boolean), [String(64 * 65536 + 3), "10", "9"], ran.stderr);
 });

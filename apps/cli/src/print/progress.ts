@@ -84,10 +84,12 @@ function drawLayers(layers: ReadonlyMap<string, Layer>, options: ProgressOptions
   const all = [...layers];
   // More lines than the terminal has cannot be redrawn: what is finished gives way first.
   const room = Math.max(1, rows - 2);
-  const isDone = ([, layer]: readonly [string, Layer]): boolean => layer.state === "Pull complete" || layer.state === "Already exists";
+  const isDone = ([, layer]: readonly [string, Layer]): boolean =>
+    layer.state === "Pull complete" || layer.state === "Already exists";
   const shown = all.length <= room ? all : all.filter((layer) => !isDone(layer)).slice(0, room - 1);
   const lines = shown.map(([digest, layer]) => drawLayer(digest, layer, columns, options.colour));
-  if (shown.length < all.length) lines.push(`${all.filter(isDone).length} of ${all.length} layers complete`.slice(0, columns - 1));
+  if (shown.length < all.length)
+    lines.push(`${all.filter(isDone).length} of ${all.length} layers complete`.slice(0, columns - 1));
   return lines;
 }
 

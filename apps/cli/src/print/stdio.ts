@@ -1,6 +1,7 @@
 /** The only place that writes to stdout and stderr. */
 import { write, writeSync } from "node:fs";
 import { errnoOf } from "@berth/base";
+import type { Chunk } from "../command.ts";
 
 export type Fd = 1 | 2;
 
@@ -49,4 +50,47 @@ function writeSome(fd: Fd, data: Uint8Array, offset: number): Promise<number> {
 /** True when the error says that the reader of our output has gone, which is no fault. */
 export function isBrokenPipe(error: unknown): boolean {
   return errnoOf(error) === "EPIPE";
+}
+
+/** As much as is gathered before it is written. */
+const GATHER_BYTES = 65_536;
+
+/** Writes a stream of chunks in order; what arrives at once goes in one write. Returns the stream's own result. */
+export async function writeChunks(chunks: AsyncGenerator<Chunk, number>): Promise<number> {
+  let gathered: Uint8Array[] = [];
+  let size = 0;
+  let target: Fd = 1;
+  let failure: unknown;
+  let scheduled: NodeJS.Immediate | undefined;
+  const flush = (): void => {
+    scheduled = undefined;
+    const data = Buffer.concat(gathered);
+    gathered = [];
+    size = 0;
+    writeNow(target, data);
+  };
+  const flushSoon = (): void => {
+    try {
+      flush();
+    } catch (error) {
+      failure = error;
+    }
+  };
+  for (;;) {
+    const next = await chunks.next();
+    if (failure !== undefined) throw failure;
+    if (next.done) {
+      if (scheduled !== undefined) clearImmediate(scheduled);
+      flush();
+      return next.value;
+    }
+    const { to, data } = next.value;
+    const fd = to === "stdout" ? 1 : 2;
+    if (fd !== target || size > GATHER_BYTES) flush();
+    target = fd;
+    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    gathered.push(bytes);
+    size += bytes.length;
+    scheduled ??= setImmediate(flushSoon);
+  }
 }

@@ -61,7 +61,11 @@ function renderRange(node: Extract<Node, { kind: "range" }>, scope: Scope): stri
     .map(([key, value]) => {
       const own = inner(scope, value);
       const [first, second] = variables;
-      if (second !== undefined) own.variables.at(-1)?.set(first ?? "", key).set(second, value);
+      if (second !== undefined)
+        own.variables
+          .at(-1)
+          ?.set(first ?? "", key)
+          .set(second, value);
       else if (first !== undefined) own.variables.at(-1)?.set(first, value);
       return renderAll(node.body, own);
     })
@@ -82,7 +86,8 @@ function failed(why: string): BerthError {
 
 function evaluate(pipe: Pipe, scope: Scope): unknown {
   let value: unknown;
-  for (const [index, command] of pipe.commands.entries()) value = runCommand(command, scope, index === 0 ? [] : [value]);
+  for (const [index, command] of pipe.commands.entries())
+    value = runCommand(command, scope, index === 0 ? [] : [value]);
   for (const name of pipe.variables) {
     const holder = scope.variables.findLast((variables) => variables.has(name));
     if (!pipe.declares && holder === undefined) throw failed(`undefined variable "${name}"`);
@@ -94,7 +99,7 @@ function evaluate(pipe: Pipe, scope: Scope): unknown {
 /** @param piped the value from the left of the pipe, which becomes the last argument */
 function runCommand(command: readonly Operand[], scope: Scope, piped: readonly unknown[]): unknown {
   const [head, ...rest] = command as readonly [Operand, ...Operand[]];
-  const args = (): readonly unknown[] => [...rest.map((operand) => valueOf(operand, scope, [])), ...piped];
+  const args = (): readonly unknown[] => [...rest.map((operand) => operandValue(operand, scope, [])), ...piped];
   if (head.kind === "function") {
     // `and` and `or` stop at the first operand that decides.
     if (head.name === "and" || head.name === "or") return decide(head.name === "or", rest, scope, piped);
@@ -104,19 +109,19 @@ function runCommand(command: readonly Operand[], scope: Scope, piped: readonly u
     if (rest.length + piped.length > 0) throw failed(`can't give argument to non-function ${show(head.value)}`);
     return head.value;
   }
-  return valueOf(head, scope, args());
+  return operandValue(head, scope, args());
 }
 
 function decide(stopAt: boolean, rest: readonly Operand[], scope: Scope, piped: readonly unknown[]): unknown {
   let value: unknown;
   for (const operand of rest) {
-    value = valueOf(operand, scope, []);
+    value = operandValue(operand, scope, []);
     if (isTrue(value) === stopAt) return value;
   }
   return piped.length > 0 ? piped[0] : value;
 }
 
-function valueOf(operand: Operand, scope: Scope, args: readonly unknown[]): unknown {
+function operandValue(operand: Operand, scope: Scope, args: readonly unknown[]): unknown {
   switch (operand.kind) {
     case "literal":
       return operand.value;

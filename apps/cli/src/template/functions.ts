@@ -16,7 +16,10 @@ export function show(value: unknown): string {
 function showNested(value: unknown): string {
   if (value === null || value === undefined) return "<nil>";
   if (Array.isArray(value)) return `[${value.map(showNested).join(" ")}]`;
-  if (value instanceof Map) return `map[${sorted(value).map(([key, item]) => `${key}:${showNested(item)}`).join(" ")}]`;
+  if (value instanceof Map)
+    return `map[${sorted(value)
+      .map(([key, item]) => `${key}:${showNested(item)}`)
+      .join(" ")}]`;
   if (typeof value === "object") return `{${Object.values(value).map(showNested).join(" ")}}`;
   return String(value);
 }
@@ -73,13 +76,16 @@ function compare(name: string, a: unknown, b: unknown): number {
 /** Go's Printf for the verbs that make sense here: s v d q t x X f c and %. */
 export function printf(format: unknown, ...args: readonly unknown[]): string {
   let next = 0;
-  const done = text(format).replaceAll(/%([-+# 0]*)(\d*)(?:\.(\d+))?([a-zA-Z%])/g, (_all, flags, width, precision, verb) => {
-    if (verb === "%") return "%";
-    if (next >= args.length) return `%!${verb}(MISSING)`;
-    const shown = formatVerb(verb, args[next++], precision === undefined ? undefined : Number(precision));
-    if (flags.includes("-")) return shown.padEnd(Number(width));
-    return shown.padStart(Number(width), flags.includes("0") ? "0" : " ");
-  });
+  const done = text(format).replaceAll(
+    /%([-+# 0]*)(\d*)(?:\.(\d+))?([a-zA-Z%])/g,
+    (_all, flags, width, precision, verb) => {
+      if (verb === "%") return "%";
+      if (next >= args.length) return `%!${verb}(MISSING)`;
+      const shown = formatVerb(verb, args[next++], precision === undefined ? undefined : Number(precision));
+      if (flags.includes("-")) return shown.padEnd(Number(width));
+      return shown.padStart(Number(width), flags.includes("0") ? "0" : " ");
+    },
+  );
   return next < args.length ? `${done}%!(EXTRA ${args.slice(next).map(show).join(", ")})` : done;
 }
 
@@ -109,12 +115,16 @@ function formatVerb(verb: string, value: unknown, precision: number | undefined)
 
 function print(...args: readonly unknown[]): string {
   return args
-    .map((arg, i) => (i > 0 && typeof arg !== "string" && typeof args[i - 1] !== "string" ? ` ${text(arg)}` : text(arg)))
+    .map((arg, i) =>
+      i > 0 && typeof arg !== "string" && typeof args[i - 1] !== "string" ? ` ${text(arg)}` : text(arg),
+    )
     .join("");
 }
 
-const title = (value: unknown): string => text(value).replaceAll(/(^|\s)(\S)/g, (_a, space, c) => space + c.toUpperCase());
-const equal = (a: unknown, b: unknown): boolean => a === b || (a === undefined && b === null) || (a === null && b === undefined);
+const title = (value: unknown): string =>
+  text(value).replaceAll(/(^|\s)(\S)/g, (_a, space, c) => space + c.toUpperCase());
+const equal = (a: unknown, b: unknown): boolean =>
+  a === b || (a === undefined && b === null) || (a === null && b === undefined);
 
 const FUNCTIONS: Readonly<Record<string, Fn>> = {
   json: (value) => toJson(value ?? null),

@@ -7,8 +7,18 @@ import { BerthError } from "@berth/base";
 export type Node =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "print"; readonly pipe: Pipe }
-  | { readonly kind: "if" | "with"; readonly pipe: Pipe; readonly body: readonly Node[]; readonly otherwise: readonly Node[] }
-  | { readonly kind: "range"; readonly pipe: Pipe; readonly body: readonly Node[]; readonly otherwise: readonly Node[] };
+  | {
+      readonly kind: "if" | "with";
+      readonly pipe: Pipe;
+      readonly body: readonly Node[];
+      readonly otherwise: readonly Node[];
+    }
+  | {
+      readonly kind: "range";
+      readonly pipe: Pipe;
+      readonly body: readonly Node[];
+      readonly otherwise: readonly Node[];
+    };
 
 export interface Pipe {
   /** `$x :=`, or `$i, $x :=` in a range. */
@@ -95,7 +105,10 @@ function tokenize(action: string): readonly Token[] {
     const index = match.slice(1).findIndex((group) => group !== undefined);
     // Space separates `f .A` from `f.A`; a field that touches what is before it continues it.
     const glued = match[0].length === match[index + 1]?.length && at > 0;
-    tokens.push({ kind: kinds[index] ?? "symbol", text: glued && index === 3 ? `+${match[4]}` : (match[index + 1] ?? "") });
+    tokens.push({
+      kind: kinds[index] ?? "symbol",
+      text: glued && index === 3 ? `+${match[4]}` : (match[index + 1] ?? ""),
+    });
   }
   return tokens;
 }
@@ -115,7 +128,10 @@ interface Cursor {
 }
 
 /** Nodes up to `end`, `else` or the end of the template; `ended` is the action that stopped it. */
-function parseNodes(cursor: Cursor, depth: number): { readonly nodes: readonly Node[]; readonly ended: string | undefined } {
+function parseNodes(
+  cursor: Cursor,
+  depth: number,
+): { readonly nodes: readonly Node[]; readonly ended: string | undefined } {
   if (depth > 50) throw templateError("nested too deeply");
   const nodes: Node[] = [];
   for (;;) {
@@ -186,7 +202,8 @@ function parseCommands(stream: Stream, depth: number): readonly (readonly Operan
     }
     commands.at(-1)?.push(parseOperand(stream, depth));
   }
-  if (commands.some((command) => command.length === 0)) throw templateError(`missing value for command in "${stream.what}"`);
+  if (commands.some((command) => command.length === 0))
+    throw templateError(`missing value for command in "${stream.what}"`);
   return commands;
 }
 
@@ -223,15 +240,23 @@ function takePath(stream: Stream): readonly string[] {
   return path;
 }
 
-const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'" };
+const ESCAPES: Readonly<Record<string, string>> = {
+  n: "\n",
+  t: "\t",
+  r: "\r",
+  "0": "\0",
+  "\\": "\\",
+  '"': '"',
+  "'": "'",
+};
 
 function unquote(text: string): string {
   const inner = text.slice(1, -1);
   if (text.startsWith("`")) return inner;
-  return inner.replaceAll(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)/g, (_all, escape: string) => {
-    if (escape.length > 1) return String.fromCharCode(Number.parseInt(escape.slice(1), 16));
-    const known = ESCAPES[escape];
-    if (known === undefined) throw templateError(`unknown escape \\${escape} in ${text}`);
+  return inner.replaceAll(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)/g, (_all, code: string) => {
+    if (code.length > 1) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
+    const known = ESCAPES[code];
+    if (known === undefined) throw templateError(`unknown escape \\${code} in ${text}`);
     return known;
   });
 }

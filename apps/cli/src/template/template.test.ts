@@ -41,13 +41,13 @@ test("template: what docker users write gives what docker prints", () => {
     ['{{upper "x"}}{{title "two words"}}{{lower "Y"}}', "XTwo Wordsy"],
     ["{{if .On}}yes{{else}}no{{end}}", "yes"],
     ["{{if .Empty}}x{{else if eq .Count 3}}three{{else}}y{{end}}", "three"],
-    ['{{range .Names}}<{{.}}>{{end}}{{range .None}}x{{else}}none{{end}}', "<a><b>none"],
+    ["{{range .Names}}<{{.}}>{{end}}{{range .None}}x{{else}}none{{end}}", "<a><b>none"],
     ["{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}", "a=1;b=2;"],
     ["{{range $i, $n := .Names}}{{if $i}}, {{end}}{{$n}}{{end}}", "a, b"],
     ["{{with .State}}{{.Pid}} {{$.Name}}{{end}}", "12 web"],
     ["{{$x := .Count}}{{if gt $x 2}}{{$x = 9}}{{end}}{{$x}}", "9"],
     ['{{(index (index .Ports "80/tcp") 0).HostPort}}', "8080"],
-    ['{{range $p, $conf := .Ports}}{{$p}} -> {{(index $conf 0).HostPort}}{{end}}', "80/tcp -> 8080"],
+    ["{{range $p, $conf := .Ports}}{{$p}} -> {{(index $conf 0).HostPort}}{{end}}", "80/tcp -> 8080"],
     ["a {{- .Name -}} b", "awebb"],
     ["{{/* comment }} */}}x", "x"],
     ['{{and .On .Name}} {{or .Empty "z"}} {{not .On}}', "web z false"],
@@ -75,5 +75,14 @@ test("template: what is no template, or does not fit the data, is refused", () =
 });
 
 test("toJson: maps are objects with sorted keys, methods their value", () => {
-  assert.equal(toJson({ m: new Map([["z", 1], ["a", null]]), f: () => 2 }), '{"m":{"a":null,"z":1},"f":2}');
+  assert.equal(
+    toJson({
+      m: new Map([
+        ["z", 1],
+        ["a", null],
+      ]),
+      f: () => 2,
+    }),
+    '{"m":{"a":null,"z":1},"f":2}',
+  );
 });

@@ -1,0 +1,126 @@
+import { familiarName, formatReference, parseReference } from "@berth/oci";
+import { type Context, command, type Outcome } from "../command.ts";
+import { usageError } from "../errors.ts";
+import { routeSignals } from "../session/signals.ts";
+import { formatRows } from "../view/format.ts";
+import { filterImages, imageRowKind, imageRows } from "../view/images.ts";
+import { forEach } from "./each.ts";
+
+export const images = command({
+  name: "images",
+  also: ["image ls", "image list"],
+  args: ["[REPOSITORY[:TAG]]"],
+  doc: "list images",
+  example: "berth images --format '{{.Repository}}:{{.Tag}} {{.Size}}'",
+  flags: {
+    all: { type: "boolean", short: "a", doc: "for docker's sake: there are no hidden images" },
+    quiet: { type: "boolean", short: "q", doc: "ids only" },
+    digests: { type: "boolean", doc: "show digests" },
+    "no-trunc": { type: "boolean", doc: "whole ids" },
+    format: {
+      type: "string",
+      value: "FORMAT",
+      doc: "table, json, or a Go template such as '{{.ID}}'; 'table TEMPLATE' with headers",
+    },
+    filter: { type: "list", short: "f", value: "KEY=VALUE", doc: "reference, label, dangling, before, since" },
+  },
+  run: async (context, [name], flags) => {
+    const engine = await context.engine();
+    const rows = filterImages(imageRows(engine.images()), flags.filter, name);
+    const kind = imageRowKind({ noTrunc: flags["no-trunc"], digests: flags.digests, nowMs: Date.now() });
+    return { text: formatRows(rows, kind, flags) };
+  },
+});
+
+export const rmi = command({
+  name: "rmi",
+  also: ["image rm", "image remove"],
+  args: ["IMAGE..."],
+  doc: "remove images",
+  example: "berth rmi docker.io/library/debian:12",
+  flags: { force: { type: "boolean", short: "f", doc: "even if a stopped container uses it, and all names of an id" } },
+  run: async (context, refs, flags) => {
+    const engine = await context.engine();
+    return forEach(context, refs, async (ref) => {
+      const { untagged, deleted } = await engine.removeImage(ref, flags);
+      const lines = [
+        ...untagged.map((name) => `Untagged: ${familiarName(name)}`),
+        ...deleted.map((id) => `Deleted: ${id}`),
+      ];
+      return lines.map((line) => `${line}\n`).join("");
+    });
+  },
+});
+
+export const pull = command({
+  name: "pull",
+  also: ["image pull"],
+  args: ["IMAGE"],
+  doc: "download an image and unpack it",
+  example: "berth pull docker.io/library/debian:12",
+  flags: {
+    platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: this host's" },
+    quiet: { type: "boolean", short: "q", doc: "print the name only" },
+  },
+  run: pullImage,
+});
+
+async function pullImage(
+  context: Context,
+  [ref = ""]: readonly string[],
+  flags: { readonly platform: string | undefined; readonly quiet: boolean },
+): Promise<Outcome> {
+  const name = formatReference(parseReference(ref));
+  const engine = await context.engine();
+  using router = routeSignals();
+  const before = engine.findImage(ref)?.id;
+  const progress = flags.quiet ? undefined : context.progress();
+  let digest = "";
+  const image = await engine.pull(ref, {
+    platform: flags.platform,
+    signal: router.signal,
+    onProgress: (event) => {
+      if (event.kind === "resolved") digest = event.digest;
+      progress?.onProgress(event);
+    },
+  });
+  progress?.end();
+  if (!flags.quiet) {
+    const status = before === image.id ? "Image is up to date for" : "Downloaded newer image for";
+    context.notice(`${digest === "" ? "" : `Digest: ${digest}\n`}Status: ${status} ${familiarName(name)}\n`);
+  }
+  return { text: `${name}\n` };
+}
+
+export const load = command({
+  name: "load",
+  also: ["image load"],
+  args: [],
+  doc: "load images from a docker archive, or an OCI layout (a directory or a tar)",
+  example: "berth load -i image.tar",
+  flags: {
+    input: { type: "string", short: "i", value: "FILE", complete: "file", doc: "default: stdin" },
+    platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: this host's" },
+    quiet: { type: "boolean", short: "q", doc: "do not show progress" },
+  },
+  run: async (context, _args, flags) => {
+    if (flags.input === undefined && process.stdin.isTTY) {
+      throw usageError("requested load from stdin, but stdin is a terminal", "load", 1);
+    }
+    const engine = await context.engine();
+    using router = routeSignals();
+    const progress = flags.quiet ? undefined : context.progress();
+    const loaded = await engine.load(flags.input ?? "-", {
+      platform: flags.platform,
+      signal: router.signal,
+      onProgress: progress?.onProgress,
+    });
+    progress?.end();
+    const lines = loaded.flatMap((image) =>
+      image.names.length === 0
+        ? [`Loaded image ID: ${image.id}\n`]
+        : image.names.map((name) => `Loaded image: ${familiarName(name)}\n`),
+    );
+    return { text: lines.join("") };
+  },
+});

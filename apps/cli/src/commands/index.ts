@@ -1,0 +1,45 @@
+import type { Command } from "../command.ts";
+import { exec } from "./exec.ts";
+import { images, load, pull, rmi } from "./images.ts";
+import { containerInspect, imageInspect, inspect } from "./inspect.ts";
+import { kill, restart, rm, stop, wait } from "./lifecycle.ts";
+import { logs } from "./logs.ts";
+import { metaCommands } from "./meta.ts";
+import { ps } from "./ps.ts";
+import { create, run } from "./run.ts";
+import { attach, start } from "./start.ts";
+import { info, version } from "./system.ts";
+
+/** All commands, in the order of the help. */
+export const COMMANDS: readonly Command[] = [
+  run,
+  create,
+  start,
+  ps,
+  logs,
+  exec,
+  attach,
+  stop,
+  kill,
+  restart,
+  rm,
+  wait,
+  inspect,
+  containerInspect,
+  imageInspect,
+  images,
+  pull,
+  load,
+  rmi,
+  info,
+  version,
+  ...metaCommands(() => COMMANDS),
+];
+
+/** Words that are followed by a command, as in `berth container ls`. */
+export const GROUPS = ["container", "image", "internal"] as const;
+
+/** The command of that name or alias. */
+export function findCommand(name: string): Command | undefined {
+  return COMMANDS.find((command) => command.name === name || command.also?.includes(name));
+}
