@@ -83,7 +83,10 @@ export function newMachine(id: string, terminal: boolean): Machine {
 }
 
 export function stateOf(m: Machine): MonitorState {
-  return m.exit ? { phase: m.phase, pid: m.pid, exit: m.exit } : { phase: m.phase, pid: m.pid };
+  const state: { -readonly [key in keyof MonitorState]: MonitorState[key] } = { phase: m.phase, pid: m.pid };
+  if (m.startedAt !== "") state.startedAt = m.startedAt;
+  if (m.exit) state.exit = m.exit;
+  return state;
 }
 
 /** Mounts and namespace are there. */
@@ -253,15 +256,17 @@ export function onClientLeft(m: Machine, client: number): void {
 /** The record of an exit from its wait status (wait(2)). */
 export function exitRecord(m: Machine, status: number, finishedAt: string, oomKilled: boolean): ExitRecord {
   const signal = status & 0x7f;
-  return {
+  const exitCode = signal === 0 ? (status >> 8) & 255 : EXIT_SIGNAL_BASE + signal;
+  const record: { -readonly [key in keyof ExitRecord]: ExitRecord[key] } = {
     id: m.id,
     pid: m.pid,
-    exitCode: signal === 0 ? (status >> 8) & 255 : EXIT_SIGNAL_BASE + signal,
-    ...(signal === 0 ? undefined : { signal }),
+    exitCode,
     oomKilled,
-    ...(m.startedAt === "" ? undefined : { startedAt: m.startedAt }),
     finishedAt,
   };
+  if (signal !== 0) record.signal = signal;
+  if (m.startedAt !== "") record.startedAt = m.startedAt;
+  return record;
 }
 
 function alive(m: Machine): boolean {

@@ -11,7 +11,7 @@ import {
 } from "@berth/containers";
 import type { Image } from "@berth/images";
 import { listDevices, readDevices, readFileInRoot, readHostFacts } from "@berth/linux";
-import { type NetworkResult, planHosts, planResolvConf } from "@berth/networks";
+import { type NetworkResult, planHosts, planResolvConf, readHostResolvConf } from "@berth/networks";
 import type { ContainerPaths, Context } from "./context.ts";
 
 const MAX_USER_FILE_BYTES = 1 << 20;
@@ -75,22 +75,15 @@ function writeFiles(
   const isHost = spec.network === "host";
   const hosts = planHosts({
     hostname,
-    address: network?.ipAddress,
-    extra: spec.addHosts,
-    base: isHost ? readFileSync("/etc/hosts", "utf8") : undefined,
+    ipAddress: network?.ipAddress,
+    addHosts: spec.addHosts,
+    gateway: network?.gateway,
+    host: isHost ? readFileSync("/etc/hosts", "utf8") : undefined,
   });
-  const resolvConf = planResolvConf({ host: readResolvConf(), dns: spec.dns, isHostNetwork: isHost });
+  const resolvConf = planResolvConf({ host: readHostResolvConf(), hostNetwork: isHost, dns: spec.dns });
   writeFileSync(paths.hosts, hosts, { mode: 0o644 });
   writeFileSync(paths.resolvConf, resolvConf, { mode: 0o644 });
   writeFileSync(paths.hostname, `${hostname}\n`, { mode: 0o644 });
-}
-
-function readResolvConf(): string {
-  try {
-    return readFileSync("/etc/resolv.conf", "utf8");
-  } catch {
-    return ""; // a host without name service
-  }
 }
 
 function devicesOf(row: ContainerRow): readonly ResolvedDevice[] {

@@ -93,7 +93,7 @@ function openContext(options: EngineOptions): Context {
       keelPath,
       inUse: () => containers.listImagesInUse(state.db),
     }),
-    networks: openNetworks({ root, runRoot }),
+    networks: openNetworks(),
     volumes: volumes.openVolumes({ state, root }),
     runtime: [keelPath, "--root", runtimeRoot(config)],
     self: [...(options.self ?? ownCommand()), "--root", root, "--run-root", runRoot],
