@@ -49,7 +49,7 @@ export function parseOsRelease(text: string): string {
 export function parseLimit(text: string, name: string): RlimitFacts {
   const line = text.split("\n").find((one) => one.startsWith(`${name} `)) ?? "";
   const [soft, hard] = line.slice(name.length).trim().split(/\s+/);
-  const number = (word: string | undefined): number => (word === "unlimited" || word === undefined ? Infinity : +word);
+  const number = (word = ""): number => (/^\d+$/.test(word) ? Number(word) : Infinity);
   return { soft: number(soft), hard: number(hard) };
 }
 
