@@ -20,7 +20,8 @@ export async function startDocker(dir: string): Promise<Peer> {
   const client = ["docker", "-H", `unix://${dir}/docker.sock`];
   const args = ["--data-root", `${dir}/docker`, "--exec-root", `${dir}/docker-run`, "--pidfile", `${dir}/docker.pid`];
   args.push("-H", `unix://${dir}/docker.sock`, "--bridge=none", "--iptables=false");
-  return startPeer(missing("dockerd") ?? missing("docker"), "dockerd", args, client, dir, () => {
+  const skip = missing("dockerd") ?? missing("docker");
+  return startPeer({ skip, daemon: ["dockerd", ...args], client, log: `${dir}/dockerd.log` }, () => {
     const rootfs = join(dir, "rootfs");
     mkdirSync(join(rootfs, "bin"), { recursive: true });
     copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
@@ -35,26 +36,28 @@ export async function startDocker(dir: string): Promise<Peer> {
 export async function startContainerd(dir: string): Promise<Peer> {
   const client = ["ctr", "-a", `${dir}/containerd.sock`];
   const args = ["--root", `${dir}/containerd`, "--state", `${dir}/containerd-run`, "-a", `${dir}/containerd.sock`];
-  return startPeer(missing("containerd") ?? missing("ctr"), "containerd", args, client, dir, () => {
+  const skip = missing("containerd") ?? missing("ctr");
+  return startPeer({ skip, daemon: ["containerd", ...args], client, log: `${dir}/containerd.log` }, () => {
     run(client[0] ?? "", ...client.slice(1), "image", "import", IMAGE_ARCHIVE);
   });
 }
 
-async function startPeer(
-  skip: string | undefined,
-  daemon: string,
-  args: readonly string[],
-  client: readonly string[],
-  dir: string,
-  fill: () => void,
-): Promise<Peer> {
+interface Daemon {
+  readonly skip: string | undefined;
+  readonly daemon: readonly [string, ...string[]];
+  readonly client: readonly string[];
+  readonly log: string;
+}
+
+async function startPeer({ skip, daemon, client, log }: Daemon, fill: () => void): Promise<Peer> {
   if (skip !== undefined) return { skip, client, stop: () => {} };
-  const log = openSync(join(dir, `${daemon}.log`), "a");
-  const child = spawn(daemon, args, { stdio: ["ignore", log, log] });
+  const [program, ...args] = daemon;
+  const output = openSync(log, "a");
+  const child = spawn(program, args, { stdio: ["ignore", output, output] });
   const stop = (): void => stopPeer(child);
   if (!(await answers(client))) {
     stop();
-    return { skip: `${daemon} does not answer within 30 s`, client, stop: () => {} };
+    return { skip: `${program} does not answer within 30 s`, client, stop: () => {} };
   }
   try {
     fill();

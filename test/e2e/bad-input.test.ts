@@ -48,9 +48,17 @@ t("an unknown image is named, with a remedy, and nothing changes", () => {
 
 t("a blob whose bytes changed in the registry is refused by its digest", () => {
   registry.fill(`oci:${layout}:busybox`, "test/broken:1");
-  const manifest = JSON.parse(tool("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${registry.host}/test/broken:1`));
+  const manifest = JSON.parse(
+    tool("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${registry.host}/test/broken:1`),
+  );
   const digest: string = manifest.layers[0].digest;
-  const data = join(registry.dir, "storage/docker/registry/v2/blobs/sha256", digest.slice(7, 9), digest.slice(7), "data");
+  const data = join(
+    registry.dir,
+    "storage/docker/registry/v2/blobs/sha256",
+    digest.slice(7, 9),
+    digest.slice(7),
+    "data",
+  );
   const good = readFileSync(data);
   const bad = Buffer.from(good);
   bad[100] = (bad[100] ?? 0) ^ 1;
@@ -117,11 +125,18 @@ t("a full disk is named, and what is there afterwards still works", () => {
   tool("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small);
   try {
     const env = { ...process.env, BERTH_ROOT: join(small, "data"), BERTH_RUN_ROOT: join(dir, "small-run") };
-    const pulled = spawnSync(join(import.meta.dirname, "../../berth"), ["pull", `${registry.host}/test/busybox:1`], { env, encoding: "utf8" });
+    const pulled = spawnSync(join(import.meta.dirname, "../../berth"), ["pull", `${registry.host}/test/busybox:1`], {
+      env,
+      encoding: "utf8",
+    });
     assert.notEqual(pulled.status, 0);
     assert.match(pulled.stderr, /ENOSPC|no space|full/i);
     tool("mount", "-o", "remount,size=100m", small);
-    const again = spawnSync(join(import.meta.dirname, "../../berth"), ["pull", "-q", `${registry.host}/test/busybox:1`], { env, encoding: "utf8" });
+    const again = spawnSync(
+      join(import.meta.dirname, "../../berth"),
+      ["pull", "-q", `${registry.host}/test/busybox:1`],
+      { env, encoding: "utf8" },
+    );
     assert.equal(again.status, 0, again.stderr);
   } finally {
     tool("umount", "-l", small);

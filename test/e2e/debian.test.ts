@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -61,13 +71,23 @@ after(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const t = (name: string, body: () => void): void => void test(name, { skip, timeout: 300_000 }, () => {
-  assert.equal(problem, "");
-  body();
-});
+const t = (name: string, body: () => void): void =>
+  void test(name, { skip, timeout: 300_000 }, () => {
+    assert.equal(problem, "");
+    body();
+  });
 
 t("debian: three layers made by debootstrap and umoci, run as they should be", () => {
-  const ran = store.berth("run", "--rm", "--network", "none", image, "bash", "-c", "ls /usr/share/doc; cat /usr/share/man; stat -c %h /usr/bin/env-link; find / -xdev -perm -4000 -type f | sort; dpkg-query -W -f '${Package}\\n' bash");
+  const ran = store.berth(
+    "run",
+    "--rm",
+    "--network",
+    "none",
+    image,
+    "bash",
+    "-c",
+    "ls /usr/share/doc; cat /usr/share/man; stat -c %h /usr/bin/env-link; find / -xdev -perm -4000 -type f | sort; dpkg-query -W -f '${Package}\\n' bash",
+  );
   assert.equal(ran.code, 0, ran.err);
   assert.match(ran.out, /^new\na file where a directory was\n2\n/);
   assert.match(ran.out, /\/usr\/bin\/id-setuid\n/);
@@ -76,19 +96,40 @@ t("debian: three layers made by debootstrap and umoci, run as they should be", (
 });
 
 t("debian: a set-id program changes the user, and not with no-new-privileges", () => {
-  const inside = (...flags: string[]) => store.berth("run", "--rm", "--network", "none", "-u", "1000", ...flags, image, "id-setuid", "-u").out;
+  const inside = (...flags: string[]) =>
+    store.berth("run", "--rm", "--network", "none", "-u", "1000", ...flags, image, "id-setuid", "-u").out;
   assert.equal(inside(), "0\n");
   assert.equal(inside("--security-opt", "no-new-privileges"), "1000\n");
 });
 
 t("debian: what was unpacked is what umoci unpacks, file by file", () => {
   assert.ok(existsSync(join(dir, "layout")));
-  const ours = store.berth("run", "--rm", "--network", "none", "--hostname", "x", image, "sh", "-c", "cd / && find . -xdev -path ./proc -prune -o -path ./sys -prune -o -path ./dev -prune -o -path ./etc/hosts -prune -o -path ./etc/hostname -prune -o -path ./etc/resolv.conf -prune -o -printf '%p %y %m %U %G %s %l\\n' | sort");
+  const ours = store.berth(
+    "run",
+    "--rm",
+    "--network",
+    "none",
+    "--hostname",
+    "x",
+    image,
+    "sh",
+    "-c",
+    "cd / && find . -xdev -path ./proc -prune -o -path ./sys -prune -o -path ./dev -prune -o -path ./etc/hosts -prune -o -path ./etc/hostname -prune -o -path ./etc/resolv.conf -prune -o -printf '%p %y %m %U %G %s %l\\n' | sort",
+  );
   const bundle = join(dir, "bundle");
   tool("umoci", "unpack", "--image", `${join(dir, "layout")}:third`, bundle);
-  const theirs = tool("sh", "-c", `cd ${bundle}/rootfs && find . -path ./proc -prune -o -path ./sys -prune -o -path ./dev -prune -o -path ./etc/hosts -prune -o -path ./etc/hostname -prune -o -path ./etc/resolv.conf -prune -o -printf '%p %y %m %U %G %s %l\\n' | LC_ALL=C sort`);
+  const theirs = tool(
+    "sh",
+    "-c",
+    `cd ${bundle}/rootfs && find . -path ./proc -prune -o -path ./sys -prune -o -path ./dev -prune -o -path ./etc/hosts -prune -o -path ./etc/hostname -prune -o -path ./etc/resolv.conf -prune -o -printf '%p %y %m %U %G %s %l\\n' | LC_ALL=C sort`,
+  );
   // directory sizes are the file system's affair, mount points of the run may be new directories
-  const lines = (text: string) => text.split("\n").filter((line) => line !== "" && !/^\.? /.test(line)).map((line) => (/ d /.test(line) ? line.replace(/ \d+ ?$/, "") : line)).sort();
+  const lines = (text: string) =>
+    text
+      .split("\n")
+      .filter((line) => line !== "" && !/^\.? /.test(line))
+      .map((line) => (/ d /.test(line) ? line.replace(/ \d+ ?$/, "") : line))
+      .sort();
   const mine = new Set(lines(ours.out));
   const missing = lines(theirs).filter((line) => !mine.has(line));
   assert.deepEqual(missing.slice(0, 10), []);

@@ -1,5 +1,17 @@
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tool } from "./harness.ts";
@@ -22,7 +34,18 @@ export function busyboxLayout(dir: string): string {
   const tar = join(dir, "base.tar");
   tool("tar", "-C", root, "-cf", tar, ".");
   tool("umoci", "raw", "add-layer", "--image", `${layout}:busybox`, tar);
-  tool("umoci", "config", "--image", `${layout}:busybox`, "--config.cmd", "sh", "--config.env", "PATH=/bin", "--config.label", "made.by=berth-test");
+  tool(
+    "umoci",
+    "config",
+    "--image",
+    `${layout}:busybox`,
+    "--config.cmd",
+    "sh",
+    "--config.env",
+    "PATH=/bin",
+    "--config.label",
+    "made.by=berth-test",
+  );
   return layout;
 }
 
@@ -62,10 +85,19 @@ export function twoPlatforms(layout: string, from: string, tag: string): void {
     mediaType: "application/vnd.oci.image.index.v1+json",
     manifests: [
       { mediaType: own.mediaType, ...otherManifest, platform: { os: "linux", architecture: other } },
-      { mediaType: own.mediaType, digest: own.digest, size: own.size, platform: { os: "linux", architecture: present } },
+      {
+        mediaType: own.mediaType,
+        digest: own.digest,
+        size: own.size,
+        platform: { os: "linux", architecture: present },
+      },
     ],
   });
-  index.manifests.push({ mediaType: "application/vnd.oci.image.index.v1+json", ...list, annotations: { "org.opencontainers.image.ref.name": tag } });
+  index.manifests.push({
+    mediaType: "application/vnd.oci.image.index.v1+json",
+    ...list,
+    annotations: { "org.opencontainers.image.ref.name": tag },
+  });
   writeFileSync(join(layout, "index.json"), JSON.stringify(index));
 }
 

@@ -11,7 +11,8 @@ export const BERTH: string = join(REPO, "berth");
 export function probe(...tools: readonly string[]): string | false {
   if (process.geteuid?.() !== 0) return "needs root";
   for (const tool of tools) {
-    if (spawnSync("sh", ["-c", 'command -v "$1"', "sh", tool]).status !== 0) return `needs ${tool} (./run-tests installs it when it may)`;
+    if (spawnSync("sh", ["-c", 'command -v "$1"', "sh", tool]).status !== 0)
+      return `needs ${tool} (./run-tests installs it when it may)`;
   }
   return false;
 }
@@ -36,7 +37,12 @@ export class Store implements AsyncDisposable {
   }
 
   berthWith(options: { readonly input?: string; readonly timeout?: number }, ...args: readonly string[]): Ran {
-    const done = spawnSync(BERTH, args, { encoding: "utf8", env: this.env, timeout: options.timeout ?? 120_000, input: options.input ?? "" });
+    const done = spawnSync(BERTH, args, {
+      encoding: "utf8",
+      env: this.env,
+      timeout: options.timeout ?? 120_000,
+      input: options.input ?? "",
+    });
     return { code: done.status ?? 128 + 9, out: done.stdout, err: done.stderr };
   }
 

@@ -7,7 +7,8 @@ import { busyboxLayout } from "./fixtures.ts";
 import { freePort, probe, Store, tool, until } from "./harness.ts";
 
 const plugins = ["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"].some((path) => existsSync(path));
-const skip = probe("umoci", "iptables") || (plugins ? false : "needs the CNI plugins (package containernetworking-plugins)");
+const skip =
+  probe("umoci", "iptables") || (plugins ? false : "needs the CNI plugins (package containernetworking-plugins)");
 const dir = mkdtempSync(join(tmpdir(), "berth-net-"));
 let store: Store;
 
@@ -29,7 +30,22 @@ const t = (name: string, body: () => void | Promise<void>): void => void test(na
 
 t("bridge: a published port is answered by a server in the container, on loopback too", async () => {
   const port = await freePort();
-  const started = store.berth("run", "-d", "--name", "www", "-p", `127.0.0.1:${port}:80`, "busybox", "busybox", "httpd", "-f", "-p", "80", "-h", "/www");
+  const started = store.berth(
+    "run",
+    "-d",
+    "--name",
+    "www",
+    "-p",
+    `127.0.0.1:${port}:80`,
+    "busybox",
+    "busybox",
+    "httpd",
+    "-f",
+    "-p",
+    "80",
+    "-h",
+    "/www",
+  );
   assert.equal(started.code, 0, started.err);
   const text = await until("the server", async () => {
     try {
@@ -50,7 +66,16 @@ t("bridge: a published port is answered by a server in the container, on loopbac
 });
 
 t("bridge: the container has an address, a default route and resolves its own name", () => {
-  const ran = store.berth("run", "--rm", "--hostname", "me", "busybox", "sh", "-c", "ip -4 -o addr show eth0 | wc -l; ip route | grep -c default; grep -c me /etc/hosts");
+  const ran = store.berth(
+    "run",
+    "--rm",
+    "--hostname",
+    "me",
+    "busybox",
+    "sh",
+    "-c",
+    "ip -4 -o addr show eth0 | wc -l; ip route | grep -c default; grep -c me /etc/hosts",
+  );
   assert.equal(ran.out, "1\n1\n1\n", ran.err);
 });
 

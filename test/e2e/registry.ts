@@ -39,7 +39,16 @@ export class Registry implements AsyncDisposable {
 
   /** Copies from any skopeo source into `name` here. */
   fill(source: string, name: string, ...flags: readonly string[]): string {
-    tool("skopeo", "copy", "--insecure-policy", "--quiet", "--dest-tls-verify=false", ...flags, source, `docker://${this.host}/${name}`);
+    tool(
+      "skopeo",
+      "copy",
+      "--insecure-policy",
+      "--quiet",
+      "--dest-tls-verify=false",
+      ...flags,
+      source,
+      `docker://${this.host}/${name}`,
+    );
     return `${this.host}/${name}`;
   }
 

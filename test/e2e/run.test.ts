@@ -72,7 +72,23 @@ t("exit codes: 127 missing, 126 not executable, 125 for our own errors, 128 + n 
 t("run: environment, workdir, user with its groups, hostname, entrypoint, labels", () => {
   const file = join(dir, "env");
   writeFileSync(file, "# comment\nFROM_FILE=1\n");
-  const ran = run("-e", "A=b c", "--env-file", file, "-w", "/made", "-u", "www", "--hostname", "box", "--entrypoint", "sh", image, "-c", 'echo "$A" $FROM_FILE $PWD $(id -u) $(id -G) $(hostname)');
+  const ran = run(
+    "-e",
+    "A=b c",
+    "--env-file",
+    file,
+    "-w",
+    "/made",
+    "-u",
+    "www",
+    "--hostname",
+    "box",
+    "--entrypoint",
+    "sh",
+    image,
+    "-c",
+    'echo "$A" $FROM_FILE $PWD $(id -u) $(id -G) $(hostname)',
+  );
   assert.equal(ran.out, "b c 1 /made 33 33 50 box\n", ran.err);
 });
 
@@ -80,7 +96,19 @@ t("run: bind mounts, read-only ones, tmpfs, read-only root, a named volume that 
   const host = join(dir, "host");
   mkdirSync(host, { recursive: true });
   writeFileSync(join(host, "f"), "host\n");
-  const ran = run("-v", `${host}:/h:ro`, "--mount", `type=bind,source=${host},target=/rw`, "--tmpfs", "/t", "--read-only", image, "sh", "-c", "cat /h/f; echo x >/h/f; echo y >/rw/g; echo z >/t/z && echo tmp; echo q >/q");
+  const ran = run(
+    "-v",
+    `${host}:/h:ro`,
+    "--mount",
+    `type=bind,source=${host},target=/rw`,
+    "--tmpfs",
+    "/t",
+    "--read-only",
+    image,
+    "sh",
+    "-c",
+    "cat /h/f; echo x >/h/f; echo y >/rw/g; echo z >/t/z && echo tmp; echo q >/q",
+  );
   assert.equal(ran.out, "host\ntmp\n", ran.err);
   assert.match(ran.err, /h\/f: Read-only[\s\S]*\/q: Read-only/);
   assert.equal(readFileSync(join(host, "g"), "utf8"), "y\n");
@@ -89,7 +117,12 @@ t("run: bind mounts, read-only ones, tmpfs, read-only root, a named volume that 
 });
 
 t("run: default security is docker's: 14 capabilities, a filter, masked paths, no new devices", () => {
-  const ran = run(image, "sh", "-c", "grep -E '^(CapEff|CapBnd|Seccomp:)' /proc/self/status; wc -c </proc/keys; ls /dev | sort | tr '\\n' ' '; unshare -U true");
+  const ran = run(
+    image,
+    "sh",
+    "-c",
+    "grep -E '^(CapEff|CapBnd|Seccomp:)' /proc/self/status; wc -c </proc/keys; ls /dev | sort | tr '\\n' ' '; unshare -U true",
+  );
   assert.match(ran.out, /CapBnd:\s+00000000a80425fb/);
   assert.match(ran.out, /CapEff:\s+00000000a80425fb/);
   assert.match(ran.out, /Seccomp:\s+2/);
@@ -108,7 +141,20 @@ t("run: memory, cpu and pids limits reach the kernel", () => {
 });
 
 t("run -d: id on stdout; ps, logs, exec, inspect, stop, wait and rm act on it", async () => {
-  const started = store.berth("run", "-d", "--network", "none", "--name", "web", "--label", "a=b", image, "sh", "-c", "echo line1; echo line2 >&2; trap 'exit 5' TERM; while :; do sleep 0.1; done");
+  const started = store.berth(
+    "run",
+    "-d",
+    "--network",
+    "none",
+    "--name",
+    "web",
+    "--label",
+    "a=b",
+    image,
+    "sh",
+    "-c",
+    "echo line1; echo line2 >&2; trap 'exit 5' TERM; while :; do sleep 0.1; done",
+  );
   assert.equal(started.code, 0, started.err);
   assert.match(started.out, /^[0-9a-f]{64}\n$/);
   assert.match(store.berth("ps").out, /web/);
