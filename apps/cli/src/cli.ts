@@ -76,19 +76,23 @@ function getCommand(name: string): Command {
   const found = findCommand(name);
   if (found !== undefined) return found;
   const near = similarCommands(name);
-  const more = near.length > 0 ? `\n\nDid you mean ${near.map((one) => `'berth ${one}'`).join(" or ")}?` : "";
+  const more = near.length > 0 ? `\nDid you mean ${near.map((one) => `'berth ${one}'`).join(" or ")}?` : "";
   throw usageError(`unknown command: berth ${name}${more}`, "", 1);
 }
 
-/** Commands that differ in one or two letters, or that begin so. */
+/** Commands that differ in one or two letters, or that begin so; the nearest first. */
 function similarCommands(name: string): readonly string[] {
   const names = COMMANDS.filter((command) => !command.hidden).flatMap((command) => [
     command.name,
     ...(command.also ?? []),
   ]);
+  const most = name.length < 3 ? 1 : 2;
   return names
-    .filter((one) => distance(one, name) <= (name.length > 3 ? 2 : 1) || (name.length > 1 && one.startsWith(name)))
-    .slice(0, 3);
+    .map((one) => ({ one, far: name.length > 1 && one.startsWith(name) ? 0 : distance(one, name) }))
+    .filter(({ far }) => far <= most)
+    .sort((a, b) => a.far - b.far)
+    .slice(0, 2)
+    .map(({ one }) => one);
 }
 
 /** Levenshtein's. */

@@ -82,7 +82,7 @@ export function groupHelp(group: string, commands: readonly Command[]): string {
     `Usage:  berth ${group} COMMAND`,
     "",
     "Commands:",
-    ...rows.sort().map(([name, doc]) => `  ${name.padEnd(width)}${doc}`),
+    ...rows.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, doc]) => `  ${name.padEnd(width)}${doc}`),
     "",
   ].join("\n");
 }
@@ -110,7 +110,7 @@ function flagLines(flags: Flags): readonly string[] {
     const [first = "", ...more] = wrap(doc, WIDTH - width);
     const indent = " ".repeat(width);
     const rest = more.map((line) => indent + line);
-    return left.length >= width ? [left, indent + first, ...rest] : [left.padEnd(width) + first, ...rest];
+    return left.length > width - 2 ? [left, indent + first, ...rest] : [left.padEnd(width) + first, ...rest];
   });
 }
 

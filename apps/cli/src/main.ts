@@ -29,5 +29,6 @@ const host: Host = {
   },
 };
 
-// Nothing is left to do but what a slow peer might hold up: an open stdin, a monitor's socket.
-process.exit(await main(process.argv.slice(2), host));
+// Nothing is left to do then but what a slow peer might hold up: an open stdin, a monitor's socket. No top-level await:
+// the bundle is a script (scripts/build-cli.ts).
+void main(process.argv.slice(2), host).then((code) => process.exit(code));

@@ -56,9 +56,11 @@ test("progress: without a terminal one line per finished layer", () => {
 test("progress: on a terminal lines are redrawn in place and never wider than it", () => {
   const out = drawn(true, { rows: 24, columns: 60 }, events(2));
   assert.match(out, /222222222222: Downloading \[=+> +\] 500B\/1kB\n/);
-  assert.match(out, /\x1b\[2A\x1b\[2K111111111111: Already exists\n\x1b\[2K222222222222: Pull complete\n$/);
+  const last = "\x1b[2A\x1b[2K111111111111: Already exists\n\x1b[2K222222222222: Pull complete\n";
+  assert.ok(out.endsWith(last), JSON.stringify(out));
   const narrow = drawn(true, { rows: 24, columns: 30 }, events(2));
-  for (const line of narrow.split("\n")) assert.ok(line.replaceAll(/\x1b\[\d+[AK]/g, "").length < 30, line);
+  for (const line of narrow.split("\n"))
+    assert.ok(line.replace("\x1b[2A", "").replace("\x1b[2K", "").length < 30, line);
 });
 
 test("progress: more layers than rows: the unfinished ones and a count", () => {

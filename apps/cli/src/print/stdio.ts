@@ -60,7 +60,7 @@ export async function writeChunks(chunks: AsyncGenerator<Chunk, number>): Promis
   let gathered: Uint8Array[] = [];
   let size = 0;
   let target: Fd = 1;
-  let failure: unknown;
+  let failure: Error | undefined;
   let scheduled: NodeJS.Immediate | undefined;
   const flush = (): void => {
     scheduled = undefined;
@@ -73,7 +73,7 @@ export async function writeChunks(chunks: AsyncGenerator<Chunk, number>): Promis
     try {
       flush();
     } catch (error) {
-      failure = error;
+      failure = error instanceof Error ? error : new Error(String(error));
     }
   };
   for (;;) {

@@ -9,19 +9,14 @@ const ULIMITS = new Set(
 /** docker refuses less; a container could not even start. */
 const LEAST_MEMORY = 6 * 1024 * 1024;
 
+/** Docker's flags say 0 for no limit. */
+const limit = <T extends number | string>(value: T | undefined): T | undefined => value || undefined;
+
 /** @throws {BerthError} InvalidArgument */
 export function parseResources(flags: ContainerFlags): Resources {
-  const memoryBytes = flags.memory || undefined;
+  const memoryBytes = limit(flags.memory);
   if (memoryBytes !== undefined && memoryBytes < LEAST_MEMORY) {
     throw invalid(`invalid argument for "-m, --memory" flag: ${memoryBytes} bytes are too few`, "the least is 6m");
-  }
-  const swapText = flags["memory-swap"];
-  const swap = swapText === undefined ? undefined : swapText === "-1" ? -1 : parseBytes(swapText) || undefined;
-  if (swap !== undefined && memoryBytes === undefined) {
-    throw invalid('"--memory-swap" needs "--memory" too', "it counts memory and swap together");
-  }
-  if (swap !== undefined && swap !== -1 && swap < (memoryBytes ?? 0)) {
-    throw invalid(`"--memory-swap" of ${swapText} is less than "--memory"`, "it counts memory and swap together");
   }
   const score = flags["oom-score-adj"];
   if (score !== undefined && Math.abs(score) > 1000) {
@@ -29,16 +24,25 @@ export function parseResources(flags: ContainerFlags): Resources {
   }
   return {
     memoryBytes,
-    memorySwapBytes: swap,
-    memoryReservationBytes: flags["memory-reservation"] || undefined,
-    cpus: flags.cpus || undefined,
-    cpuShares: flags["cpu-shares"] || undefined,
-    cpusetCpus: flags["cpuset-cpus"] || undefined,
-    cpusetMems: flags["cpuset-mems"] || undefined,
-    pidsLimit: flags["pids-limit"] || undefined,
-    shmBytes: flags["shm-size"] || undefined,
+    memorySwapBytes: parseSwap(flags["memory-swap"], memoryBytes),
+    memoryReservationBytes: limit(flags["memory-reservation"]),
+    cpus: limit(flags.cpus),
+    cpuShares: limit(flags["cpu-shares"]),
+    cpusetCpus: limit(flags["cpuset-cpus"]),
+    cpusetMems: limit(flags["cpuset-mems"]),
+    pidsLimit: limit(flags["pids-limit"]),
+    shmBytes: limit(flags["shm-size"]),
     oomScoreAdj: score,
   };
+}
+
+function parseSwap(text: string | undefined, memoryBytes: number | undefined): number | undefined {
+  const swap = text === undefined ? undefined : text === "-1" ? -1 : limit(parseBytes(text));
+  if (swap === undefined) return undefined;
+  const hint = "it counts memory and swap together";
+  if (memoryBytes === undefined) throw invalid('"--memory-swap" needs "--memory" too', hint);
+  if (swap !== -1 && swap < memoryBytes) throw invalid(`"--memory-swap" of ${text} is less than "--memory"`, hint);
+  return swap;
 }
 
 /** `NAME=SOFT[:HARD]`; -1 and `unlimited`: no limit. */

@@ -4,6 +4,8 @@ import type { MountSpec } from "@berth/engine";
 import { invalid, parseCsv, parseTruth } from "./values.ts";
 
 const PROPAGATION = new Set(["rprivate", "private", "rshared", "shared", "rslave", "slave"]);
+/** SELinux labels (z, Z) have no meaning here, and consistency only on macOS. */
+const VOLUME_OPTIONS = new Set(["ro", "rw", "nocopy", "z", "Z", "consistent", "cached", "delegated"]);
 const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 /**
@@ -22,17 +24,12 @@ export function parseVolume(text: string, cwd: string): MountSpec {
   if (parts.length > 3 || parts.some((part) => part === "")) throw fail("invalid volume specification");
   const [first = "", second, third] = parts;
   const options = (third ?? "").split(",").filter(Boolean);
-  const target = checkTarget(second ?? first, fail);
-  const mount = { target, readOnly: options.includes("ro") };
-  let propagation: string | undefined;
-  let noCopy = false;
   for (const option of options) {
-    if (PROPAGATION.has(option)) propagation = option;
-    else if (option === "nocopy") noCopy = true;
-    // SELinux labels have no meaning here, and consistency only on macOS.
-    else if (!["ro", "rw", "z", "Z", "consistent", "cached", "delegated"].includes(option))
-      throw fail(`invalid mode: ${option}`);
+    if (!PROPAGATION.has(option) && !VOLUME_OPTIONS.has(option)) throw fail(`invalid mode: ${option}`);
   }
+  const mount = { target: checkTarget(second ?? first, fail), readOnly: options.includes("ro") };
+  const propagation = options.findLast((option) => PROPAGATION.has(option));
+  const noCopy = options.includes("nocopy");
   if (second !== undefined && /^[./~]/.test(first)) {
     if (noCopy) throw fail("nocopy is for volumes");
     return { kind: "bind", source: resolve(cwd, first), ...mount, propagation, createSource: true };
@@ -67,6 +64,8 @@ export function parseTmpfs(text: string): MountSpec {
   };
 }
 
+/** Fields that may stand without a value. */
+const SWITCHES = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive"]);
 const SYNONYMS: Readonly<Record<string, string>> = {
   src: "source",
   dst: "target",
@@ -79,38 +78,62 @@ const KEYS: Readonly<Record<MountSpec["kind"], readonly string[]>> = {
   tmpfs: ["target", "readonly", "tmpfs-size", "tmpfs-mode"],
 };
 
+type Fail = (why: string) => Error;
+
 /** `--mount type=bind|volume|tmpfs,source=…,target=…[,readonly]…`; without type a volume. */
 export function parseMount(text: string, cwd: string): MountSpec {
-  const fail = (why: string): Error => invalid(`invalid argument "${text}" for "--mount" flag: ${why}`);
-  const fields = new Map<string, string>();
-  for (const field of parseCsv(text)) {
-    const equals = field.indexOf("=");
-    const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase();
-    const flag = ["readonly", "ro", "volume-nocopy", "bind-nonrecursive"].includes(key);
-    if (equals < 0 && !flag) throw fail(`invalid field '${field}' must be a key=value pair`);
-    if (key !== "consistency") fields.set(SYNONYMS[key] ?? key, equals < 0 ? "" : field.slice(equals + 1));
-  }
+  const fail: Fail = (why) => invalid(`invalid argument "${text}" for "--mount" flag: ${why}`);
+  const fields = parseFields(text, fail);
   const kind = fields.get("type") ?? "volume";
-  if (kind !== "bind" && kind !== "volume" && kind !== "tmpfs")
+  if (kind !== "bind" && kind !== "volume" && kind !== "tmpfs") {
     throw fail(`mount type "${kind}" is not supported: bind, volume or tmpfs`);
+  }
   for (const key of fields.keys()) {
     if (key !== "type" && !KEYS[kind].includes(key)) throw fail(`unexpected key '${key}' for a ${kind}`);
   }
   const target = fields.get("target");
   if (target === undefined || target === "") throw fail("target is required");
-  const truth = (key: string): boolean => fields.has(key) && parseTruth(fields.get(key) ?? "", `--mount ${key}`);
-  const mount = { target: checkTarget(target, fail), readOnly: truth("readonly") };
-  if (kind === "tmpfs") return { kind, target: mount.target, options: tmpfsOptions(fields, mount.readOnly) };
-  const source = fields.get("source");
-  if (kind === "volume") {
-    if (source !== undefined && source !== "" && !VOLUME_NAME.test(source)) throw fail(`"${source}" is no volume name`);
-    return { kind, source: source || undefined, ...mount, noCopy: truth("volume-nocopy") };
+  const mount = { target: checkTarget(target, fail), readOnly: truthOf(fields, "readonly") };
+  switch (kind) {
+    case "tmpfs":
+      return { kind, target: mount.target, options: tmpfsOptions(fields, mount.readOnly) };
+    case "volume": {
+      const source = fields.get("source") || undefined;
+      if (source !== undefined && !VOLUME_NAME.test(source)) throw fail(`"${source}" is no volume name`);
+      return { kind, source, ...mount, noCopy: truthOf(fields, "volume-nocopy") };
+    }
+    case "bind":
+      return { kind, ...mount, createSource: false, ...bindFields(fields, cwd, fail) };
   }
+}
+
+function parseFields(text: string, fail: Fail): ReadonlyMap<string, string> {
+  const fields = new Map<string, string>();
+  for (const field of parseCsv(text)) {
+    const equals = field.indexOf("=");
+    const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase();
+    if (equals < 0 && !SWITCHES.has(key)) throw fail(`invalid field '${field}' must be a key=value pair`);
+    if (key !== "consistency") fields.set(SYNONYMS[key] ?? key, equals < 0 ? "" : field.slice(equals + 1));
+  }
+  return fields;
+}
+
+function truthOf(fields: ReadonlyMap<string, string>, key: string): boolean {
+  const value = fields.get(key);
+  return value !== undefined && parseTruth(value, `--mount ${key}`);
+}
+
+function bindFields(
+  fields: ReadonlyMap<string, string>,
+  cwd: string,
+  fail: Fail,
+): { readonly source: string; readonly propagation: string | undefined; readonly nonRecursive: boolean } {
+  const source = fields.get("source");
   if (source === undefined || source === "") throw fail("source is required for a bind");
   const propagation = fields.get("bind-propagation");
   if (propagation !== undefined && !PROPAGATION.has(propagation)) throw fail(`invalid propagation: ${propagation}`);
-  const nonRecursive = truth("bind-nonrecursive") || fields.get("bind-recursive") === "disabled";
-  return { kind, source: resolve(cwd, source), ...mount, propagation, createSource: false, nonRecursive };
+  const nonRecursive = truthOf(fields, "bind-nonrecursive") || fields.get("bind-recursive") === "disabled";
+  return { source: resolve(cwd, source), propagation, nonRecursive };
 }
 
 function tmpfsOptions(fields: ReadonlyMap<string, string>, readOnly: boolean): readonly string[] {

@@ -16,16 +16,7 @@ function parsePort(text: string): readonly PortMapping[] {
       `invalid argument "${text}" for "-p, --publish" flag: ${why}`,
       "write [[IP:]HOST_PORT:]CONTAINER_PORT[/tcp|udp|sctp]",
     );
-  const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(?:([0-9-]*):)?([0-9-]+)(?:\/([a-zA-Z]+))?$/.exec(text);
-  if (match === null) throw fail("not a port");
-  const [, bracketed, plain, middle, container = "", protocolText = "tcp"] = match;
-  // With one colon only, what stands before it is the host's port: `8080:80`.
-  const hasIp = bracketed !== undefined || (plain !== undefined && middle !== undefined);
-  const hostIp = hasIp ? (bracketed ?? plain ?? "") : "";
-  const host = hasIp ? (middle ?? "") : (plain ?? "");
-  if (hostIp !== "" && !isAddress(hostIp, bracketed !== undefined)) throw fail(`invalid IP address: ${hostIp}`);
-  const protocol = protocolText.toLowerCase();
-  if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") throw fail(`invalid protocol: ${protocolText}`);
+  const { hostIp, host, container, protocol } = splitPort(text, fail);
   const [from, to] = parseRange(container, (port) => fail(`invalid containerPort: ${port}`));
   const hosts = host === "" ? undefined : parseRange(host, (port) => fail(`invalid hostPort: ${port}`));
   if (hosts !== undefined && hosts[1] - hosts[0] !== to - from) {
@@ -37,6 +28,27 @@ function parsePort(text: string): readonly PortMapping[] {
     containerPort: from + i,
     protocol,
   }));
+}
+
+interface PortParts {
+  readonly hostIp: string;
+  /** Port or range; empty: any. */
+  readonly host: string;
+  readonly container: string;
+  readonly protocol: PortMapping["protocol"];
+}
+
+function splitPort(text: string, fail: (why: string) => Error): PortParts {
+  const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(?:([0-9-]*):)?([0-9-]+)(?:\/([a-zA-Z]+))?$/.exec(text);
+  if (match === null) throw fail("not a port");
+  const [, bracketed, plain = "", middle, container = "", protocolText = "tcp"] = match;
+  const protocol = protocolText.toLowerCase();
+  if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") throw fail(`invalid protocol: ${protocolText}`);
+  // With one colon only, what stands before it is the host's port: `8080:80`.
+  if (bracketed === undefined && middle === undefined) return { hostIp: "", host: plain, container, protocol };
+  const hostIp = bracketed ?? plain;
+  if (hostIp !== "" && !isAddress(hostIp, bracketed !== undefined)) throw fail(`invalid IP address: ${hostIp}`);
+  return { hostIp, host: middle ?? "", container, protocol };
 }
 
 function parseRange(text: string, fail: (port: string) => Error): readonly [number, number] {

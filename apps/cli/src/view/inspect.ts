@@ -1,4 +1,4 @@
-import type { BoundPort, Container, ContainerMount, Image } from "@berth/engine";
+import type { BoundPort, Container, ContainerMount, Image, Resources, SecurityOptions } from "@berth/engine";
 import { familiarName } from "@berth/oci";
 
 /** A Go map: unlike a struct, a key may be missing. */
@@ -50,46 +50,52 @@ function stateOf(container: Container): object {
   };
 }
 
+/** Docker's null for an empty list. */
+const listOrNull = <T>(list: readonly T[] | undefined): readonly T[] | null =>
+  list === undefined || list.length === 0 ? null : list;
+
 function configOf(container: Container, image: Image | undefined): object {
   const { spec } = container;
-  const base = image?.config.config;
-  const env = new Map([...(base?.Env ?? []), ...spec.env].map((item) => [item.split("=", 1)[0], item]));
+  const base = image?.config.config ?? {};
+  const env = new Map([...(base.Env ?? []), ...spec.env].map((item) => [item.split("=", 1)[0], item]));
   const isAttached = spec.stdinOnce || spec.terminal;
+  const published = spec.ports.map((port) => [`${port.containerPort}/${port.protocol}`, {}] as const);
   return {
     Hostname: spec.hostname ?? container.id.slice(0, 12),
     Domainname: "",
-    User: spec.user ?? base?.User ?? "",
     AttachStdin: spec.stdinOnce,
     AttachStdout: isAttached,
     AttachStderr: isAttached,
-    ExposedPorts: new Map([
-      ...Object.entries(base?.ExposedPorts ?? {}),
-      ...spec.ports.map((port) => [`${port.containerPort}/${port.protocol}`, {}] as const),
-    ]),
+    ExposedPorts: new Map([...Object.entries(base.ExposedPorts ?? {}), ...published]),
     Tty: spec.terminal,
     OpenStdin: spec.stdin,
     StdinOnce: spec.stdinOnce,
     Env: [...env.values()],
-    Cmd: spec.command.length > 0 ? spec.command : spec.entrypoint === undefined ? (base?.Cmd ?? null) : null,
     Image: container.imageName,
-    Volumes: orNull(toMap(base?.Volumes)),
-    WorkingDir: spec.workdir ?? base?.WorkingDir ?? "",
-    Entrypoint: spec.entrypoint ?? base?.Entrypoint ?? null,
-    Labels: toMap({ ...base?.Labels, ...spec.labels }),
-    StopSignal: spec.stopSignal ?? base?.StopSignal ?? "SIGTERM",
+    Volumes: orNull(toMap(base.Volumes)),
+    ...programOf(spec, base),
+    Labels: toMap({ ...base.Labels, ...spec.labels }),
     StopTimeout: spec.stopTimeout ?? null,
+  };
+}
+
+type ProcessConfig = NonNullable<Image["config"]["config"]>;
+
+/** What the command line says of the program, else the image. */
+function programOf(spec: Container["spec"], base: ProcessConfig): object {
+  // An entrypoint on the command line resets the image's command.
+  const imageCommand = spec.entrypoint === undefined ? base.Cmd : undefined;
+  return {
+    User: spec.user ?? base.User ?? "",
+    Cmd: listOrNull(spec.command.length > 0 ? spec.command : imageCommand),
+    WorkingDir: spec.workdir ?? base.WorkingDir ?? "",
+    Entrypoint: listOrNull(spec.entrypoint ?? base.Entrypoint),
+    StopSignal: spec.stopSignal ?? base.StopSignal ?? "SIGTERM",
   };
 }
 
 function hostConfigOf(container: Container): object {
   const { spec } = container;
-  const { resources, security } = spec;
-  const securityOpt = [
-    ...(security.noNewPrivileges ? ["no-new-privileges"] : []),
-    ...(security.seccomp === "default" ? [] : [`seccomp=${security.seccomp}`]),
-    ...(security.apparmor === undefined ? [] : [`apparmor=${security.apparmor}`]),
-    ...(security.systemPathsUnconfined ? ["systempaths=unconfined"] : []),
-  ];
   const tmpfs = spec.mounts.flatMap((m) => (m.kind === "tmpfs" ? [[m.target, m.options.join(",")] as const] : []));
   return {
     Binds: bindsOf(container),
@@ -97,19 +103,42 @@ function hostConfigOf(container: Container): object {
     PortBindings: portMap(spec.ports),
     RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
     AutoRemove: spec.autoRemove,
-    CapAdd: spec.capAdd.length > 0 ? spec.capAdd : null,
-    CapDrop: spec.capDrop.length > 0 ? spec.capDrop : null,
+    CapAdd: listOrNull(spec.capAdd),
+    CapDrop: listOrNull(spec.capDrop),
     Dns: spec.dns,
-    ExtraHosts: spec.addHosts.length > 0 ? spec.addHosts : null,
-    GroupAdd: spec.groupAdd.length > 0 ? spec.groupAdd : null,
+    ExtraHosts: listOrNull(spec.addHosts),
+    GroupAdd: listOrNull(spec.groupAdd),
     Init: spec.init,
-    OomScoreAdj: resources.oomScoreAdj ?? 0,
     Privileged: spec.privileged,
     ReadonlyRootfs: spec.readOnly,
-    SecurityOpt: securityOpt.length > 0 ? securityOpt : null,
-    ShmSize: resources.shmBytes ?? 64 * 1024 * 1024,
+    SecurityOpt: listOrNull(securityOf(spec.security)),
     Sysctls: orNull(toMap(spec.sysctls)),
     Tmpfs: orNull(new Map(tmpfs)),
+    ...resourcesOf(spec.resources),
+    Ulimits: spec.ulimits.map((limit) => ({ Name: limit.name, Hard: limit.hard, Soft: limit.soft })),
+    Devices: spec.devices.map((device) => ({
+      PathOnHost: device.hostPath,
+      PathInContainer: device.containerPath,
+      CgroupPermissions: device.access,
+    })),
+    LogConfig: { Type: "cri", Config: new Map() },
+  };
+}
+
+function securityOf(security: SecurityOptions): readonly string[] {
+  return [
+    ...(security.noNewPrivileges ? ["no-new-privileges"] : []),
+    ...(security.seccomp === "default" ? [] : [`seccomp=${security.seccomp}`]),
+    ...(security.apparmor === undefined ? [] : [`apparmor=${security.apparmor}`]),
+    ...(security.systemPathsUnconfined ? ["systempaths=unconfined"] : []),
+  ];
+}
+
+/** 0 where there is no limit, as docker says it. */
+function resourcesOf(resources: Resources): object {
+  return {
+    OomScoreAdj: resources.oomScoreAdj ?? 0,
+    ShmSize: resources.shmBytes ?? 64 * 1024 * 1024,
     Memory: resources.memoryBytes ?? 0,
     MemorySwap: resources.memorySwapBytes ?? 0,
     MemoryReservation: resources.memoryReservationBytes ?? 0,
@@ -118,13 +147,6 @@ function hostConfigOf(container: Container): object {
     CpusetCpus: resources.cpusetCpus ?? "",
     CpusetMems: resources.cpusetMems ?? "",
     PidsLimit: resources.pidsLimit ?? null,
-    Ulimits: spec.ulimits.map((limit) => ({ Name: limit.name, Hard: limit.hard, Soft: limit.soft })),
-    Devices: spec.devices.map((device) => ({
-      PathOnHost: device.hostPath,
-      PathInContainer: device.containerPath,
-      CgroupPermissions: device.access,
-    })),
-    LogConfig: { Type: "cri", Config: new Map() },
   };
 }
 
