@@ -6,8 +6,6 @@ export { formatSpec, planHostname, planSpec, planStopSignal } from "./plan.ts";
 export type * from "./plan-types.ts";
 export { planArgs, planEnv, planWorkdir } from "./process.ts";
 export { parseSignal } from "./signals.ts";
-export type * from "./types.ts";
-export { resolveUser, type UserInput } from "./user.ts";
 export {
   addContainer,
   findByName,
@@ -24,3 +22,5 @@ export {
   setRunning,
   setStartFailed,
 } from "./store.ts";
+export type * from "./types.ts";
+export { resolveUser, type UserInput } from "./user.ts";
