@@ -5,7 +5,7 @@ import { describeError, exitCodeFor, usageError } from "./errors.ts";
 import { commandHelp, GLOBAL_FLAGS, groupHelp, mainHelp } from "./help.ts";
 import { checkArgs, parseFlags } from "./parse.ts";
 import { createProgress, type Progress } from "./print/progress.ts";
-import { byteWriter, isBrokenPipe, writeChunks, writeNow } from "./print/stdio.ts";
+import { byteWriter, type Fd, isBrokenPipe, writeChunks } from "./print/stdio.ts";
 import { VERSION } from "./version.ts";
 
 /** What the process brings along. */
@@ -13,6 +13,8 @@ export interface Host {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   readonly startedAtMs: number;
+  /** Writes all of it before it returns; throws EPIPE when the reader is gone. */
+  write(fd: Fd, data: string | Uint8Array): void;
   openEngine(options: { readonly root: string | undefined; readonly runRoot: string | undefined }): Promise<Engine>;
 }
 
@@ -35,19 +37,19 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
   let startsContainer = false;
   try {
     const plan = planCommand(argv);
-    if (plan.kind === "print") return print({ text: plan.text });
+    if (plan.kind === "print") return await print({ text: plan.text }, host);
     debug = plan.globals.debug;
     startsContainer = plan.command.startsContainer ?? false;
     return await runCommand(plan, host);
   } catch (error) {
     if (isBrokenPipe(error)) return BROKEN_PIPE;
-    return complain(error, debug, startsContainer);
+    return complain(error, debug, startsContainer, host);
   }
 }
 
-function complain(error: unknown, debug: boolean, startsContainer: boolean): number {
+function complain(error: unknown, debug: boolean, startsContainer: boolean, host: Host): number {
   try {
-    writeNow(2, describeError(error, debug));
+    host.write(2, describeError(error, debug));
   } catch {
     // nobody reads stderr
   }
@@ -113,7 +115,7 @@ async function runCommand(plan: Extract<Plan, { kind: "run" }>, host: Host): Pro
   const { command, globals } = plan;
   const rules = { name: command.name, flags: command.flags, stopAtArgument: command.stopAtArgument ?? false };
   const parsed = parseFlags(plan.argv, rules);
-  if (parsed.help) return print({ text: commandHelp(command) });
+  if (parsed.help) return print({ text: commandHelp(command) }, host);
   checkArgs(command, parsed.args);
   let engine: Promise<Engine> | undefined;
   const context: Context = {
@@ -124,26 +126,26 @@ async function runCommand(plan: Extract<Plan, { kind: "run" }>, host: Host): Pro
     startedAtMs: host.startedAtMs,
     stdout: byteWriter(1),
     stderr: byteWriter(2),
-    progress: () => openProgress(host.env),
-    notice: (text) => writeNow(2, text),
+    progress: () => openProgress(host),
+    notice: (text) => host.write(2, text),
   };
   try {
-    return await print(await command.run(context, parsed.args, parsed.flags as never));
+    return await print(await command.run(context, parsed.args, parsed.flags as never), host);
   } finally {
     await (await engine?.catch(() => undefined))?.[Symbol.asyncDispose]();
   }
 }
 
-function print(result: Result): number | Promise<number> {
-  if (Symbol.asyncIterator in result) return writeChunks(result as AsyncGenerator<Chunk, number>);
-  if (result.text !== undefined) writeNow(1, result.text);
+function print(result: Result, host: Host): number | Promise<number> {
+  if (Symbol.asyncIterator in result) return writeChunks(result as AsyncGenerator<Chunk, number>, host.write);
+  if (result.text !== undefined) host.write(1, result.text);
   return result.code ?? 0;
 }
 
-function openProgress(env: NodeJS.ProcessEnv): Progress {
+function openProgress({ env, write }: Host): Progress {
   const terminal = process.stderr.isTTY && env["TERM"] !== "dumb";
   return createProgress({
-    write: (text) => writeNow(2, text),
+    write: (text) => write(2, text),
     terminal,
     colour: terminal && !env["NO_COLOR"],
     size: () => ({ rows: process.stderr.rows || 24, columns: process.stderr.columns || 80 }),

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Host, main } from "./cli.ts";
+import { writeNow } from "./print/stdio.ts";
 
 const { env } = process;
 const home = import.meta.dirname;
@@ -15,6 +16,7 @@ const host: Host = {
   env,
   cwd: process.cwd(),
   startedAtMs: performance.timeOrigin,
+  write: writeNow,
   openEngine: async ({ root, runRoot }) => {
     // Loaded only by commands that need it: it is most of the bundle.
     const { openEngine } = await import("@berth/engine");

@@ -1,5 +1,5 @@
 /** The only place that writes to stdout and stderr. */
-import { write, writeSync } from "node:fs";
+import { write as writeAsync, writeSync } from "node:fs";
 import { errnoOf } from "@berth/base";
 import type { Chunk } from "../command.ts";
 
@@ -39,7 +39,7 @@ async function writeAll(fd: Fd, data: Uint8Array): Promise<void> {
 
 function writeSome(fd: Fd, data: Uint8Array, offset: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    write(fd, data, offset, data.length - offset, null, (error, count) => {
+    writeAsync(fd, data, offset, data.length - offset, null, (error, count) => {
       if (error === null) resolve(count);
       else if (error.code === "EAGAIN") setTimeout(resolve, 2, 0);
       else reject(error);
@@ -56,7 +56,10 @@ export function isBrokenPipe(error: unknown): boolean {
 const GATHER_BYTES = 65_536;
 
 /** Writes a stream of chunks in order; what arrives at once goes in one write. Returns the stream's own result. */
-export async function writeChunks(chunks: AsyncGenerator<Chunk, number>): Promise<number> {
+export async function writeChunks(
+  chunks: AsyncGenerator<Chunk, number>,
+  write: (fd: Fd, data: Uint8Array) => void,
+): Promise<number> {
   let gathered: Uint8Array[] = [];
   let size = 0;
   let target: Fd = 1;
@@ -67,7 +70,7 @@ export async function writeChunks(chunks: AsyncGenerator<Chunk, number>): Promis
     const data = Buffer.concat(gathered);
     gathered = [];
     size = 0;
-    writeNow(target, data);
+    if (data.length > 0) write(target, data);
   };
   const flushSoon = (): void => {
     try {
