@@ -25,7 +25,16 @@ const SIZE_LIMIT = 1_572_864;
 const TOOLS: readonly string[] = ["compile.c"];
 
 const CFLAGS: readonly string[] = [
-  ...["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g0", "-fno-pie", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables"],
+  ...[
+    "-std=gnu11",
+    "-D_GNU_SOURCE",
+    "-O2",
+    "-g0",
+    "-fno-pie",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-asynchronous-unwind-tables",
+  ],
   ...["-fno-unwind-tables", "-fstack-protector-strong"],
   // kernel and library headers, behind musl's own
   ...(MUSL ? includeDirectories().flatMap((directory) => ["-idirafter", directory]) : ["-D_FORTIFY_SOURCE=2"]),
@@ -94,9 +103,7 @@ function moduleTable(names: readonly string[]): string {
       `extern const unsigned char ${symbol(name)}[], ${symbol(name)}_end[];\n`,
   );
   // the sizes are known when linked only: a table of the ends would need another field, so the size is a constant here
-  const rows = names.map(
-    (name) => `  {"${name}", ${symbol(name)}, ${statSync(join(OBJECTS, `${name}.bin`)).size}},\n`,
-  );
+  const rows = names.map((name) => `  {"${name}", ${symbol(name)}, ${statSync(join(OBJECTS, `${name}.bin`)).size}},\n`);
   return `#include "keel.h"\n${data.join("")}const struct keel_module keel_modules[] = {\n${rows.join("")}  {0, 0, 0},\n};\n`;
 }
 

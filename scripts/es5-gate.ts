@@ -24,7 +24,18 @@ const FORBIDDEN_NODES: Readonly<Record<string, string>> = {
 
 /** Globals that do not exist there. */
 const FORBIDDEN_GLOBALS: ReadonlySet<string> = new Set([
-  ...["AggregateError", "Atomics", "BigInt", "Intl", "Map", "Promise", "Set", "SharedArrayBuffer", "WeakMap", "WeakRef"],
+  ...[
+    "AggregateError",
+    "Atomics",
+    "BigInt",
+    "Intl",
+    "Map",
+    "Promise",
+    "Set",
+    "SharedArrayBuffer",
+    "WeakMap",
+    "WeakRef",
+  ],
   ...["WeakSet", "clearTimeout", "console", "process", "require", "setTimeout", "structuredClone"],
 ]);
 
@@ -74,7 +85,8 @@ function memberFault(node: Node): string | undefined {
 
 /** Fields of a node whose identifiers are names, not references. */
 function isName(parent: Node, field: string): boolean {
-  if (parent.type === "MemberExpression") return field === "property" && (parent["property"] as Node).type !== "Computed";
+  if (parent.type === "MemberExpression")
+    return field === "property" && (parent["property"] as Node).type !== "Computed";
   return field === "key" || field === "label";
 }
 
@@ -97,19 +109,25 @@ export function findEs5Faults(code: string): string[] {
     const text = faultOf(node) ?? memberFault(node);
     if (text !== undefined) found.push({ at: here, text });
     if (node.type === "VariableDeclarator" && isNode(node["id"])) declared.add(String(node["id"]["value"]));
-    if (node.type === "FunctionDeclaration" && isNode(node["identifier"])) declared.add(String(node["identifier"]["value"]));
+    if (node.type === "FunctionDeclaration" && isNode(node["identifier"]))
+      declared.add(String(node["identifier"]["value"]));
     if (node.type === "Parameter" && isNode(node["pat"])) declared.add(String(node["pat"]["value"]));
     for (const [field, value] of Object.entries(node)) {
       for (const child of Array.isArray(value) ? value : [value]) {
         if (!isNode(child)) continue;
         const name = child.type === "Identifier" ? String(child["value"]) : "";
-        if (FORBIDDEN_GLOBALS.has(name) && !isName(node, field)) found.push({ at: here, text: `${name} does not exist`, global: name });
+        if (FORBIDDEN_GLOBALS.has(name) && !isName(node, field))
+          found.push({ at: here, text: `${name} does not exist`, global: name });
         visit(child, here);
       }
     }
   };
   visit(program as unknown as Node, origin);
-  const line = (at: number): number => bytes.subarray(0, at - origin).toString().split("\n").length;
+  const line = (at: number): number =>
+    bytes
+      .subarray(0, at - origin)
+      .toString()
+      .split("\n").length;
   return found
     .filter((fault) => fault.global === undefined || !declared.has(fault.global))
     .map((fault) => `${line(fault.at)}: ${fault.text}`);

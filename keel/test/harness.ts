@@ -38,7 +38,10 @@ export function bundle(args: readonly string[], change: (spec: Loose) => void = 
   for (const sub of ["bin", "proc", "sys", "dev", "tmp", "etc"]) mkdirSync(join(rootfs, sub), { recursive: true });
   copyFileSync(BUSYBOX, join(rootfs, "bin/busybox"));
   spawnSync("chroot", [rootfs, "/bin/busybox", "--install", "-s", "/bin"]);
-  writeFileSync(join(rootfs, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n31337:x:77:77::/evil:/bin/sh\n");
+  writeFileSync(
+    join(rootfs, "etc/passwd"),
+    "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n31337:x:77:77::/evil:/bin/sh\n",
+  );
   spawnSync(KEEL, ["spec"], { cwd: dir });
   const path = join(dir, "config.json");
   const spec = JSON.parse(readFileSync(path, "utf8")) as Loose;
@@ -64,7 +67,11 @@ export function keel(...args: readonly string[]): Ran {
 /** As keel, for calls whose child keeps stdio open (a detached container): output goes to a file. */
 export function keelDetached(...args: readonly string[]): Ran {
   const file = join(base, `out-${++count}`);
-  const done = spawnSync("sh", ["-c", 'f=$1; shift; exec "$@" >"$f" 2>&1 </dev/null', "sh", file, KEEL, "--root", stateRoot, ...args], { encoding: "utf8", timeout: 30_000 });
+  const done = spawnSync(
+    "sh",
+    ["-c", 'f=$1; shift; exec "$@" >"$f" 2>&1 </dev/null', "sh", file, KEEL, "--root", stateRoot, ...args],
+    { encoding: "utf8", timeout: 30_000 },
+  );
   return { code: done.status ?? 128, out: readFileSync(file, "utf8"), err: readFileSync(file, "utf8") };
 }
 

@@ -57,7 +57,13 @@ t("namespaces: a user namespace maps ids, and mounts and devices still work in i
 
 t("mounts: the defaults are there with their options", () => {
   const mounts = sh("cat /proc/mounts").out;
-  for (const line of [/^proc \/proc proc rw/m, / \/dev tmpfs rw,nosuid/m, / \/dev\/pts devpts rw,nosuid,noexec/m, / \/dev\/shm tmpfs rw,nosuid,nodev,noexec/m, / \/sys sysfs ro,nosuid,nodev,noexec/m]) {
+  for (const line of [
+    /^proc \/proc proc rw/m,
+    / \/dev tmpfs rw,nosuid/m,
+    / \/dev\/pts devpts rw,nosuid,noexec/m,
+    / \/dev\/shm tmpfs rw,nosuid,nodev,noexec/m,
+    / \/sys sysfs ro,nosuid,nodev,noexec/m,
+  ]) {
     assert.match(mounts, line);
   }
 });
@@ -76,7 +82,9 @@ t("mounts: a read-only bind of a file and of a directory, made in the rootfs", (
 });
 
 t("mounts: an absolute symlink in the image stays inside the root (CVE-2019-18837)", () => {
-  const made = bundle(["ls", "/inside"], (s) => s.mounts.push({ destination: "/link/x", type: "tmpfs", source: "tmpfs" }));
+  const made = bundle(["ls", "/inside"], (s) =>
+    s.mounts.push({ destination: "/link/x", type: "tmpfs", source: "tmpfs" }),
+  );
   symlinkSync("/inside", join(made.rootfs, "link"));
   assert.equal(run(made).out, "x\n");
   assert.equal(existsSync("/inside"), false);
@@ -115,7 +123,8 @@ t("cwd: a path through a leaked descriptor is refused (CVE-2024-21626)", () => {
     assert.notEqual(ran.code, 0, `fd ${fd}: ${ran.out}`);
   }
   const target = sleeping();
-  for (let fd = 3; fd < 20; fd++) assert.notEqual(keel("exec", "--cwd", `/proc/self/fd/${fd}`, target.id, "pwd").code, 0);
+  for (let fd = 3; fd < 20; fd++)
+    assert.notEqual(keel("exec", "--cwd", `/proc/self/fd/${fd}`, target.id, "pwd").code, 0);
 });
 
 t("descriptors: nothing but stdio is open in the container", () => {
@@ -154,20 +163,38 @@ t("user: uid, gid, groups, umask and HOME; a numeric id is never a name (CVE-201
   assert.equal(ran.out, "31337\n8 5 6\n0027\n/\n");
 });
 
-t("seccomp: a refused call fails with its errno, with and without no_new_privs, and the filter is the last word", () => {
-  for (const noNewPrivileges of [true, false]) {
-    const ran = sh("mkdir /x; grep -E '^(Seccomp:|CapEff)' /proc/self/status", (s) => {
-      s.process.noNewPrivileges = noNewPrivileges;
-      s.linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86_64"], syscalls: [{ names: ["mkdir", "mkdirat", "no_such_call"], action: "SCMP_ACT_ERRNO", errnoRet: 95 }] };
-    });
-    assert.match(ran.err, /not supported/, ran.err);
-    assert.match(ran.out, /Seccomp:\s+2/);
-    assert.match(ran.out, /CapEff:\s+0000000020000420/);
-  }
-});
+t(
+  "seccomp: a refused call fails with its errno, with and without no_new_privs, and the filter is the last word",
+  () => {
+    for (const noNewPrivileges of [true, false]) {
+      const ran = sh("mkdir /x; grep -E '^(Seccomp:|CapEff)' /proc/self/status", (s) => {
+        s.process.noNewPrivileges = noNewPrivileges;
+        s.linux.seccomp = {
+          defaultAction: "SCMP_ACT_ALLOW",
+          architectures: ["SCMP_ARCH_X86_64"],
+          syscalls: [{ names: ["mkdir", "mkdirat", "no_such_call"], action: "SCMP_ACT_ERRNO", errnoRet: 95 }],
+        };
+      });
+      assert.match(ran.err, /not supported/, ran.err);
+      assert.match(ran.out, /Seccomp:\s+2/);
+      assert.match(ran.out, /CapEff:\s+0000000020000420/);
+    }
+  },
+);
 
 t("seccomp: a filter that forbids all the set-up calls does not break the set-up", () => {
-  const names = ["setresuid", "capset", "getcwd", "fstatfs", "connect", "accept4", "accept", "socket", "close_range", "chdir"];
+  const names = [
+    "setresuid",
+    "capset",
+    "getcwd",
+    "fstatfs",
+    "connect",
+    "accept4",
+    "accept",
+    "socket",
+    "close_range",
+    "chdir",
+  ];
   // not through a shell: that one asks for its directory itself
   const ran = run(
     bundle(["echo", "ok"], (s) => {
@@ -209,7 +236,10 @@ t("hooks: all six kinds run in order with the state on stdin; a failing one stop
   writeFileSync(join(made.dir, "config.json"), JSON.stringify(config));
   const ran = run(made);
   assert.equal(ran.code, 0, ran.err);
-  assert.equal(readFileSync(log, "utf8"), "prestart\ncreateRuntime\ncreateContainer\nstartContainer\nprogram\npoststop\n");
+  assert.equal(
+    readFileSync(log, "utf8"),
+    "prestart\ncreateRuntime\ncreateContainer\nstartContainer\nprogram\npoststop\n",
+  );
   assert.equal(readFileSync(join(made.dir, "poststart"), "utf8"), "poststart\n");
 
   const failing = bundle(["true"], (s) => {
@@ -263,12 +293,27 @@ t("create: a missing program is told at create as runc does, and nothing is left
 t("exec: exit code, user, cwd, environment; 255 when it cannot run", () => {
   const target = sleeping();
   assert.equal(keel("exec", target.id, "sh", "-c", "exit 9").code, 9);
-  const ran = keel("exec", "-u", "1", "--cwd", "/tmp", "-e", "X=y", target.id, "sh", "-c", "id -u; id -g; pwd; echo $X; grep CapInh /proc/self/status");
+  const ran = keel(
+    "exec",
+    "-u",
+    "1",
+    "--cwd",
+    "/tmp",
+    "-e",
+    "X=y",
+    target.id,
+    "sh",
+    "-c",
+    "id -u; id -g; pwd; echo $X; grep CapInh /proc/self/status",
+  );
   assert.match(ran.out, /^1\n0\n\/tmp\ny\nCapInh:\s+0{16}\n$/);
   const missing = keel("exec", target.id, "nonesuch");
   assert.equal(missing.code, 255);
   assert.match(missing.err, /executable file not found in \$PATH/);
-  assert.match(keel("exec", "--cap", "CAP_SYS_ADMIN", target.id, "grep", "CapInh", "/proc/self/status").out, /CapInh:\s+0{16}/);
+  assert.match(
+    keel("exec", "--cap", "CAP_SYS_ADMIN", target.id, "grep", "CapInh", "/proc/self/status").out,
+    /CapInh:\s+0{16}/,
+  );
 });
 
 t("pause and resume: the status tells, and exec into a paused container is refused", () => {
@@ -304,7 +349,9 @@ t("terminal: a foreground run gets one, with a size and /dev/console", async () 
     s.process.terminal = true;
     s.process.consoleSize = { height: 30, width: 90 };
   });
-  const child = spawn(KEEL, ["--root", join(made.dir, "state"), "run", "-b", made.dir, made.id], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(KEEL, ["--root", join(made.dir, "state"), "run", "-b", made.dir, made.id], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let out = "";
   for await (const chunk of child.stdout) out += String(chunk);
   assert.match(out, /\/dev\/(pts\/0|console)\r\nconsole\r\n30 90\r\n/);

@@ -36,11 +36,19 @@ function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[]): v
 function checkReusable(dir: CgroupDir): void {
   const procs = sys.readFile(`${dir.path}/cgroup.procs`);
   if (typeof procs === "string" && procs !== "") {
-    throw runtimeError("FailedPrecondition", `container's cgroup is not empty: ${dir.path} holds process ${procs.split("\n")[0]}`, "choose another linux.cgroupsPath or end that process");
+    throw runtimeError(
+      "FailedPrecondition",
+      `container's cgroup is not empty: ${dir.path} holds process ${procs.split("\n")[0]}`,
+      "choose another linux.cgroupsPath or end that process",
+    );
   }
   const frozen = sys.readFile(`${dir.path}/${dir.controllers === "" ? "cgroup.freeze" : "freezer.state"}`);
   if (typeof frozen === "string" && /^(1|FR)/.test(frozen)) {
-    throw runtimeError("FailedPrecondition", `container's cgroup unexpectedly frozen: ${dir.path}`, "thaw it or choose another linux.cgroupsPath");
+    throw runtimeError(
+      "FailedPrecondition",
+      `container's cgroup unexpectedly frozen: ${dir.path}`,
+      "thaw it or choose another linux.cgroupsPath",
+    );
   }
 }
 
@@ -64,7 +72,8 @@ function inheritCpuset(path: string): void {
   const files = ["cpuset.cpus", "cpuset.mems"];
   for (let i = 0; i < files.length; i++) {
     const value = sys.readFile(`${parent}/${files[i]}`);
-    if (typeof value === "string" && value !== "\n") sys.writeFileAt(c.AT_FDCWD, `${path}/${files[i]}`, value, c.O_WRONLY, 0);
+    if (typeof value === "string" && value !== "\n")
+      sys.writeFileAt(c.AT_FDCWD, `${path}/${files[i]}`, value, c.O_WRONLY, 0);
   }
 }
 
@@ -76,7 +85,8 @@ function delegateTo(parent: string, wanted: readonly string[]): void {
   for (let i = 0; i < wanted.length; i++) {
     const name = wanted[i] as string;
     const among = (list: string): boolean => ` ${list.replace("\n", "")} `.indexOf(` ${name} `) >= 0;
-    if (among(have) && !among(active)) sys.writeFileAt(c.AT_FDCWD, `${parent}/cgroup.subtree_control`, `+${name}`, c.O_WRONLY, 0);
+    if (among(have) && !among(active))
+      sys.writeFileAt(c.AT_FDCWD, `${parent}/cgroup.subtree_control`, `+${name}`, c.O_WRONLY, 0);
   }
 }
 
@@ -85,7 +95,11 @@ function applyWrite(fd: number, dir: CgroupDir, write: CgroupWrite): void {
   if (file < 0) {
     // hosts without swap accounting have no memsw file: the memory limit alone still holds
     if (file === -c.ENOENT && write.file.indexOf("memsw") >= 0) return;
-    throw callError(`apply ${write.field}: open ${dir.path}/${write.file}`, file, file === -c.ENOENT ? "the kernel or the parent cgroup lacks this controller" : undefined);
+    throw callError(
+      `apply ${write.field}: open ${dir.path}/${write.file}`,
+      file,
+      file === -c.ENOENT ? "the kernel or the parent cgroup lacks this controller" : undefined,
+    );
   }
   for (let i = 0; i < write.lines.length; i++) {
     const line = write.lines[i] as string;

@@ -19,7 +19,16 @@ const EXIT = 0x95;
 
 /** One eBPF instruction as 8 little-endian bytes. */
 function ins(out: number[], op: number, dst: number, src: number, offset: number, imm: number): void {
-  out.push(op, dst | (src << 4), offset & 255, (offset >> 8) & 255, imm & 255, (imm >> 8) & 255, (imm >> 16) & 255, (imm >> 24) & 255);
+  out.push(
+    op,
+    dst | (src << 4),
+    offset & 255,
+    (offset >> 8) & 255,
+    imm & 255,
+    (imm >> 8) & 255,
+    (imm >> 16) & 255,
+    (imm >> 24) & 255,
+  );
 }
 
 function accessBits(access: string | undefined): number {
@@ -83,7 +92,12 @@ function planRule(rule: DeviceRule, out: number[]): boolean {
 /** Loads the program and attaches it to the cgroup directory. */
 export function attachDeviceProgram(cgroup: string, rules: readonly DeviceRule[]): void {
   const program = sys.bpfLoad(BPF_PROG_TYPE_CGROUP_DEVICE, new Uint8Array(planDeviceProgram(rules)), "Apache-2.0");
-  if (program < 0) throw callError("load the device program for linux.resources.devices", program, program === -c.EPERM ? "needs CAP_BPF or CAP_SYS_ADMIN" : undefined);
+  if (program < 0)
+    throw callError(
+      "load the device program for linux.resources.devices",
+      program,
+      program === -c.EPERM ? "needs CAP_BPF or CAP_SYS_ADMIN" : undefined,
+    );
   const dir = must(sys.open(cgroup, c.O_RDONLY | c.O_DIRECTORY, 0), `open cgroup ${cgroup}`);
   const result = sys.bpfAttach(program, dir, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI);
   sys.close(dir);

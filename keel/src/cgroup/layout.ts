@@ -51,7 +51,11 @@ export function readCgroupLayout(): CgroupLayout {
   }
   if (fd >= 0) sys.close(fd);
   if (!unified && v1.length === 0) {
-    throw runtimeError("FailedPrecondition", "find the cgroup hierarchies: nothing is mounted at /sys/fs/cgroup", "mount cgroup2 there: mount -t cgroup2 none /sys/fs/cgroup");
+    throw runtimeError(
+      "FailedPrecondition",
+      "find the cgroup hierarchies: nothing is mounted at /sys/fs/cgroup",
+      "mount cgroup2 there: mount -t cgroup2 none /sys/fs/cgroup",
+    );
   }
   return { unified, v1, v2Mount: "/sys/fs/cgroup", v2Own };
 }
@@ -71,7 +75,8 @@ function readMounts(): { [controllers: string]: string } {
     const controllers: string[] = [];
     for (let k = 0; k < options.length; k++) {
       const option = options[k] as string;
-      if (!/^(rw|ro|noprefix|clone_children|xattr|release_agent=.*|cpuset_v2_mode)$/.test(option)) controllers.push(option);
+      if (!/^(rw|ro|noprefix|clone_children|xattr|release_agent=.*|cpuset_v2_mode)$/.test(option))
+        controllers.push(option);
     }
     found[controllers.join(",")] = mountpoint;
   }

@@ -28,15 +28,32 @@ test("cgroup plan: a path with .. is refused", () => {
 });
 
 test("cgroup plan: limits go to the right v1 files, with all digits", () => {
-  const plan = planCgroup("a", "/a", { memory: { limit: "9223372036854771712" }, cpu: { quota: 50000, period: 100000 }, devices: [{ allow: false, access: "rwm" }] }, v1);
-  assert.deepEqual(plan.dirs[1]?.writes[0], { file: "memory.limit_in_bytes", lines: ["9223372036854771712"], field: "linux.resources.memory.limit" });
-  assert.deepEqual(plan.dirs[0]?.writes.map((w) => w.file), ["cpu.cfs_period_us", "cpu.cfs_quota_us"]);
+  const plan = planCgroup(
+    "a",
+    "/a",
+    {
+      memory: { limit: "9223372036854771712" },
+      cpu: { quota: 50000, period: 100000 },
+      devices: [{ allow: false, access: "rwm" }],
+    },
+    v1,
+  );
+  assert.deepEqual(plan.dirs[1]?.writes[0], {
+    file: "memory.limit_in_bytes",
+    lines: ["9223372036854771712"],
+    field: "linux.resources.memory.limit",
+  });
+  assert.deepEqual(
+    plan.dirs[0]?.writes.map((w) => w.file),
+    ["cpu.cfs_period_us", "cpu.cfs_quota_us"],
+  );
   assert.deepEqual(plan.dirs[2]?.writes[0], { file: "devices.deny", lines: ["a"], field: "linux.resources.devices" });
   assert.ok(plan.dirs[2]?.writes[1]?.lines.includes("c 1:3 rwm"));
 });
 
 test("cgroup plan: v2 swap is what is left of memory + swap, and -1 is max", () => {
-  const files = (memory: object) => Object.fromEntries((planCgroup("a", "/a", { memory }, v2).dirs[0]?.writes ?? []).map((w) => [w.file, w.lines[0]]));
+  const files = (memory: object) =>
+    Object.fromEntries((planCgroup("a", "/a", { memory }, v2).dirs[0]?.writes ?? []).map((w) => [w.file, w.lines[0]]));
   assert.deepEqual(files({ limit: 100, swap: 250 }), { "memory.max": "100", "memory.swap.max": "150" });
   assert.deepEqual(files({ limit: -1, swap: -1 }), { "memory.max": "max", "memory.swap.max": "max" });
 });
@@ -53,8 +70,9 @@ function allowed(program: number[], type: number, access: number, major: number,
     const [op, regs, lo, hi, ...imm] = program.slice(pc * 8, pc * 8 + 8) as number[];
     const dst = (regs as number) & 15;
     const src = (regs as number) >> 4;
-    const offset = (((hi as number) << 8) | (lo as number)) << 16 >> 16;
-    const value = (imm[0] as number) | ((imm[1] as number) << 8) | ((imm[2] as number) << 16) | ((imm[3] as number) << 24);
+    const offset = ((((hi as number) << 8) | (lo as number)) << 16) >> 16;
+    const value =
+      (imm[0] as number) | ((imm[1] as number) << 8) | ((imm[2] as number) << 16) | ((imm[3] as number) << 24);
     const d = r[dst] as number;
     if (op === 0x61) r[dst] = context[offset / 4] as number;
     else if (op === 0x54) r[dst] = d & value;

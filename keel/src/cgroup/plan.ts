@@ -46,9 +46,18 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
 ];
 
 /** Where the container's cgroup is in each hierarchy and what is written there; pure. */
-export function planCgroup(id: string, cgroupsPath: string | undefined, resources: Resources | undefined, layout: CgroupLayout): CgroupPlan {
+export function planCgroup(
+  id: string,
+  cgroupsPath: string | undefined,
+  resources: Resources | undefined,
+  layout: CgroupLayout,
+): CgroupPlan {
   const wanted = cgroupsPath || "";
-  if (wanted.split("/").indexOf("..") >= 0) throw runtimeError("InvalidArgument", `invalid config.json: linux.cgroupsPath: must not contain "..", is "${wanted}"`);
+  if (wanted.split("/").indexOf("..") >= 0)
+    throw runtimeError(
+      "InvalidArgument",
+      `invalid config.json: linux.cgroupsPath: must not contain "..", is "${wanted}"`,
+    );
   const relative = wanted === "" ? id : wanted;
   const isAbsolute = wanted.charAt(0) === "/";
   const limits = resources || {};
@@ -64,7 +73,11 @@ export function planCgroup(id: string, cgroupsPath: string | undefined, resource
     };
   }
   if (limits.unified && Object.keys(limits.unified).length > 0) {
-    throw runtimeError("FailedPrecondition", "apply linux.resources.unified: the host has cgroup v1", "use the fields of linux.resources, or boot with systemd.unified_cgroup_hierarchy=1");
+    throw runtimeError(
+      "FailedPrecondition",
+      "apply linux.resources.unified: the host has cgroup v1",
+      "use the fields of linux.resources, or boot with systemd.unified_cgroup_hierarchy=1",
+    );
   }
   const dirs: CgroupDir[] = [];
   for (let i = 0; i < layout.v1.length; i++) {
@@ -73,13 +86,19 @@ export function planCgroup(id: string, cgroupsPath: string | undefined, resource
     const writes: CgroupWrite[] = [];
     const names = hierarchy.controllers.split(",");
     for (let k = 0; k < names.length; k++) planController(names[k] as string, limits, rules, writes);
-    dirs.push({ path: hierarchy.mountpoint + path, mountpoint: hierarchy.mountpoint, controllers: hierarchy.controllers, writes });
+    dirs.push({
+      path: hierarchy.mountpoint + path,
+      mountpoint: hierarchy.mountpoint,
+      controllers: hierarchy.controllers,
+      writes,
+    });
   }
   return { dirs, devices: undefined, delegate: [], cgroupPath: isAbsolute ? clean(wanted) : clean(`/${relative}`) };
 }
 
 function put(writes: CgroupWrite[], file: string, value: Int | undefined, field: string): void {
-  if (value !== undefined && value !== null) writes.push({ file, lines: [String(value)], field: `linux.resources.${field}` });
+  if (value !== undefined && value !== null)
+    writes.push({ file, lines: [String(value)], field: `linux.resources.${field}` });
 }
 
 /** A limit where -1 means none: cgroup v2 writes "max". */
@@ -87,7 +106,12 @@ function orMax(value: Int | undefined): Int | undefined {
   return value === undefined || value === null ? undefined : String(value).charAt(0) === "-" ? "max" : value;
 }
 
-function planController(name: string, limits: Resources, rules: readonly DeviceRule[] | undefined, writes: CgroupWrite[]): void {
+function planController(
+  name: string,
+  limits: Resources,
+  rules: readonly DeviceRule[] | undefined,
+  writes: CgroupWrite[],
+): void {
   const memory = limits.memory || {};
   const cpu = limits.cpu || {};
   switch (name) {
@@ -95,7 +119,8 @@ function planController(name: string, limits: Resources, rules: readonly DeviceR
       // raising both needs the swap limit first: with -1 it goes first, else the memory limit does
       if (String(memory.swap) === "-1") put(writes, "memory.memsw.limit_in_bytes", memory.swap, "memory.swap");
       put(writes, "memory.limit_in_bytes", memory.limit, "memory.limit");
-      if (String(memory.swap) !== "-1" && Number(memory.swap) !== 0) put(writes, "memory.memsw.limit_in_bytes", memory.swap, "memory.swap");
+      if (String(memory.swap) !== "-1" && Number(memory.swap) !== 0)
+        put(writes, "memory.memsw.limit_in_bytes", memory.swap, "memory.swap");
       put(writes, "memory.soft_limit_in_bytes", memory.reservation, "memory.reservation");
       put(writes, "memory.swappiness", memory.swappiness, "memory.swappiness");
       if (memory.disableOOMKiller) put(writes, "memory.oom_control", 1, "memory.disableOOMKiller");
@@ -107,7 +132,8 @@ function planController(name: string, limits: Resources, rules: readonly DeviceR
       put(writes, "cpu.cfs_burst_us", cpu.burst, "cpu.burst");
       put(writes, "cpu.idle", cpu.idle, "cpu.idle");
       if (Number(cpu.realtimePeriod) !== 0) put(writes, "cpu.rt_period_us", cpu.realtimePeriod, "cpu.realtimePeriod");
-      if (Number(cpu.realtimeRuntime) !== 0) put(writes, "cpu.rt_runtime_us", cpu.realtimeRuntime, "cpu.realtimeRuntime");
+      if (Number(cpu.realtimeRuntime) !== 0)
+        put(writes, "cpu.rt_runtime_us", cpu.realtimeRuntime, "cpu.realtimeRuntime");
       break;
     case "cpuset":
       if (cpu.cpus) put(writes, "cpuset.cpus", cpu.cpus, "cpu.cpus");
@@ -142,7 +168,13 @@ function planDevices(rules: readonly DeviceRule[], writes: CgroupWrite[]): void 
 function deviceLine(rule: DeviceRule): string {
   const type = rule.type || "a";
   const number = (n: number | undefined): string => (n === undefined || n === null || n < 0 ? "*" : String(n));
-  if (type === "a" && rule.major === undefined && rule.minor === undefined && (!rule.access || rule.access.length === 3)) return "a";
+  if (
+    type === "a" &&
+    rule.major === undefined &&
+    rule.minor === undefined &&
+    (!rule.access || rule.access.length === 3)
+  )
+    return "a";
   return `${type} ${number(rule.major)}:${number(rule.minor)} ${rule.access || "rwm"}`;
 }
 
@@ -176,10 +208,17 @@ function swapMax(limit: Int | undefined, swap: Int | undefined): Int | undefined
   if (swap === undefined || Number(swap) === 0) return undefined;
   if (Number(swap) < 0) return "max";
   if (limit === undefined || Number(limit) <= 0) {
-    throw runtimeError("InvalidArgument", "invalid config.json: linux.resources.memory.swap: needs memory.limit to be set too");
+    throw runtimeError(
+      "InvalidArgument",
+      "invalid config.json: linux.resources.memory.swap: needs memory.limit to be set too",
+    );
   }
   const rest = Number(swap) - Number(limit);
-  if (rest < 0) throw runtimeError("InvalidArgument", `invalid config.json: linux.resources.memory.swap: is memory and swap together, so at least memory.limit (${limit}), is ${swap}`);
+  if (rest < 0)
+    throw runtimeError(
+      "InvalidArgument",
+      `invalid config.json: linux.resources.memory.swap: is memory and swap together, so at least memory.limit (${limit}), is ${swap}`,
+    );
   return rest;
 }
 

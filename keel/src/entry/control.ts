@@ -19,7 +19,8 @@ const COMMANDS: { readonly [command: string]: (args: readonly string[]) => void 
   kill: (args) => {
     // -a came with host pid namespaces; what is left there is ended by delete
     const { rest } = parseArgs(args, { flags: { all: "bool" }, short: { a: "all" } });
-    if (rest.length < 1 || rest.length > 2) throw runtimeError("InvalidArgument", `"keel kill" requires 1 or 2 arguments, ID and SIGNAL, got ${rest.length}`);
+    if (rest.length < 1 || rest.length > 2)
+      throw runtimeError("InvalidArgument", `"keel kill" requires 1 or 2 arguments, ID and SIGNAL, got ${rest.length}`);
     killContainer(checkId(rest[0] as string), parseSignal(rest[1] || "TERM"));
   },
   delete: (args) => {
@@ -33,7 +34,10 @@ const COMMANDS: { readonly [command: string]: (args: readonly string[]) => void 
 };
 
 function list(args: readonly string[]): void {
-  const { values } = parseArgs(args, { flags: { format: "string", quiet: "bool" }, short: { f: "format", q: "quiet" } });
+  const { values } = parseArgs(args, {
+    flags: { format: "string", quiet: "bool" },
+    short: { f: "format", q: "quiet" },
+  });
   const records = listRecords();
   if (values["quiet"] === "true") {
     print(records.map((record) => `${record.id}\n`).join(""));
@@ -41,15 +45,25 @@ function list(args: readonly string[]): void {
   }
   const format = values["format"] || "table";
   if (format === "json") {
-    print(`${records.length === 0 ? "null" : JSON.stringify(records.map((record) => ociState(record, statusOf(record))))}\n`);
+    print(
+      `${records.length === 0 ? "null" : JSON.stringify(records.map((record) => ociState(record, statusOf(record))))}\n`,
+    );
     return;
   }
-  if (format !== "table") throw runtimeError("InvalidArgument", `invalid format option "${format}"`, "use table or json");
+  if (format !== "table")
+    throw runtimeError("InvalidArgument", `invalid format option "${format}"`, "use table or json");
   const rows = [["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]];
   for (let i = 0; i < records.length; i++) {
     const record = records[i] as Record;
     const status = statusOf(record);
-    rows.push([record.id, status === "stopped" ? "0" : String(record.pid), status, record.bundle, record.created, "root"]);
+    rows.push([
+      record.id,
+      status === "stopped" ? "0" : String(record.pid),
+      status,
+      record.bundle,
+      record.created,
+      "root",
+    ]);
   }
   print(table(rows));
 }
@@ -100,9 +114,14 @@ function ps(args: readonly string[]): void {
 function freeze(id: string, frozen: boolean): void {
   const record = getRecord(id);
   const status = statusOf(record);
-  if (frozen && status !== "running" && status !== "created") throw runtimeError("FailedPrecondition", "container not running");
+  if (frozen && status !== "running" && status !== "created")
+    throw runtimeError("FailedPrecondition", "container not running");
   if (!frozen && status !== "paused") throw runtimeError("FailedPrecondition", "container not paused");
-  if (!setFrozen(record, frozen)) throw runtimeError("FailedPrecondition", `${frozen ? "pause" : "resume"} container ${id}: its cgroup has no freezer`);
+  if (!setFrozen(record, frozen))
+    throw runtimeError(
+      "FailedPrecondition",
+      `${frozen ? "pause" : "resume"} container ${id}: its cgroup has no freezer`,
+    );
   for (let attempt = 0; isFrozen(record.cgroups) !== frozen; attempt++) {
     if (attempt >= 500) throw callError(`${frozen ? "pause" : "resume"} container ${id}`, -c.EBUSY);
     sys.poll([], 2, []);

@@ -1,4 +1,4 @@
-import { parseArgs, oneId } from "../lib/args.ts";
+import { oneId, parseArgs } from "../lib/args.ts";
 import { context } from "../lib/context.ts";
 import { runtimeError } from "../lib/errors.ts";
 import { runCommand } from "../lib/report.ts";
@@ -10,9 +10,18 @@ import { ociState } from "../state/store.ts";
 
 const FLAGS = {
   flags: {
-    bundle: "string", config: "string", "console-socket": "string", "pidfd-socket": "string", "pid-file": "string",
-    "no-pivot": "bool", "no-new-keyring": "bool", "preserve-fds": "string", "no-subreaper": "bool",
-    detach: "bool", keep: "bool", trace: "bool",
+    bundle: "string",
+    config: "string",
+    "console-socket": "string",
+    "pidfd-socket": "string",
+    "pid-file": "string",
+    "no-pivot": "bool",
+    "no-new-keyring": "bool",
+    "preserve-fds": "string",
+    "no-subreaper": "bool",
+    detach: "bool",
+    keep: "bool",
+    trace: "bool",
   },
   short: { b: "bundle", f: "config", d: "detach" },
 } as const;
@@ -24,7 +33,8 @@ function create(): number {
   const { values } = parsed;
   if (values["pidfd-socket"]) throw runtimeError("Unimplemented", "--pidfd-socket: is not supported yet");
   const preserveFds = Number(values["preserve-fds"] || 0);
-  if (!(preserveFds >= 0 && preserveFds < 1000)) throw runtimeError("InvalidArgument", `--preserve-fds: must be a number from 0, is "${values["preserve-fds"]}"`);
+  if (!(preserveFds >= 0 && preserveFds < 1000))
+    throw runtimeError("InvalidArgument", `--preserve-fds: must be a number from 0, is "${values["preserve-fds"]}"`);
   const run = command === "run";
   const detach = !run || values["detach"] === "true";
   const signals = detach ? -1 : openSignals();
@@ -42,7 +52,8 @@ function create(): number {
     trace: values["trace"] === "true",
   });
   if (!run) return 0;
-  if (created.record.poststart) runHooks("poststart", (created.spec.hooks || {}).poststart, ociState(created.record, "running"));
+  if (created.record.poststart)
+    runHooks("poststart", (created.spec.hooks || {}).poststart, ociState(created.record, "running"));
   if (detach) return 0;
   const code = attend(created.record.pid, created.master, signals);
   if (values["keep"] !== "true") deleteContainer(id, true);

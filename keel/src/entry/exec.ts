@@ -12,10 +12,24 @@ import { getRecord, readSpec } from "../state/store.ts";
 
 const FLAGS = {
   flags: {
-    "console-socket": "string", "pidfd-socket": "string", cwd: "string", env: "list", tty: "bool", user: "string",
-    "additional-gids": "list", process: "string", detach: "bool", "pid-file": "string", "process-label": "string",
-    apparmor: "string", "no-new-privs": "bool", cap: "list", "preserve-fds": "string", cgroup: "string",
-    "ignore-paused": "bool", "no-subreaper": "bool",
+    "console-socket": "string",
+    "pidfd-socket": "string",
+    cwd: "string",
+    env: "list",
+    tty: "bool",
+    user: "string",
+    "additional-gids": "list",
+    process: "string",
+    detach: "bool",
+    "pid-file": "string",
+    "process-label": "string",
+    apparmor: "string",
+    "no-new-privs": "bool",
+    cap: "list",
+    "preserve-fds": "string",
+    cgroup: "string",
+    "ignore-paused": "bool",
+    "no-subreaper": "bool",
   },
   short: { e: "env", t: "tty", u: "user", g: "additional-gids", p: "process", d: "detach", c: "cap" },
 } as const;
@@ -25,11 +39,15 @@ type Parsed = ReturnType<typeof parseArgs>;
 function exec(): number {
   const parsed = parseArgs(context().args, FLAGS);
   const { values } = parsed;
-  if (parsed.rest.length === 0) throw runtimeError("InvalidArgument", '"keel exec" requires a minimum of 1 argument, the container id');
+  if (parsed.rest.length === 0)
+    throw runtimeError("InvalidArgument", '"keel exec" requires a minimum of 1 argument, the container id');
   const id = checkId(parsed.rest[0] as string);
   getRecord(id);
   const spec = readSpec(id);
-  const process = validateProcess(values["process"] ? readJson(values["process"], "process file") : processFromFlags(spec, parsed), "process");
+  const process = validateProcess(
+    values["process"] ? readJson(values["process"], "process file") : processFromFlags(spec, parsed),
+    "process",
+  );
   const detach = values["detach"] === "true";
   const signals = detach ? -1 : openSignals();
   const executed = execInContainer({
@@ -50,7 +68,8 @@ function processFromFlags(spec: Spec, parsed: Parsed): Process {
   const { values, lists } = parsed;
   const base = spec.process as Process;
   const args = parsed.rest.slice(1);
-  if (args.length === 0) throw runtimeError("InvalidArgument", "process args cannot be empty", "name the command after the container id");
+  if (args.length === 0)
+    throw runtimeError("InvalidArgument", "process args cannot be empty", "name the command after the container id");
   const caps = (lists["cap"] || []).map((name) => {
     const full = name.toUpperCase().indexOf("CAP_") === 0 ? name.toUpperCase() : `CAP_${name.toUpperCase()}`;
     if (CAPABILITIES.indexOf(full) < 0) throw runtimeError("InvalidArgument", `--cap: unknown capability "${name}"`);
@@ -91,7 +110,11 @@ function parseUser(text: string | undefined, base: Process, groups: readonly str
   if (text === undefined) return { uid: own.uid, gid: own.gid, additionalGids };
   const match = /^(\d+)(?::(\d+))?$/.exec(text);
   if (!match) throw runtimeError("InvalidArgument", `--user: must be UID[:GID] in numbers, is "${text}"`);
-  return { uid: Number(match[1]), gid: match[2] === undefined ? 0 : Number(match[2]), additionalGids: groups.map(Number) };
+  return {
+    uid: Number(match[1]),
+    gid: match[2] === undefined ? 0 : Number(match[2]),
+    additionalGids: groups.map(Number),
+  };
 }
 
 runCommand(exec, 255);

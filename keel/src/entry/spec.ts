@@ -11,7 +11,10 @@ function spec(): number {
     print(`${JSON.stringify(features(), undefined, 2)}\n`);
     return 0;
   }
-  const { values } = parseArgs(args, { flags: { bundle: "string", rootless: "bool", file: "string" }, short: { b: "bundle", f: "file" } });
+  const { values } = parseArgs(args, {
+    flags: { bundle: "string", rootless: "bool", file: "string" },
+    short: { b: "bundle", f: "file" },
+  });
   const path = values["file"] || `${values["bundle"] || "."}/config.json`;
   const text = `${JSON.stringify(defaultSpec(values["rootless"] === "true", sys.geteuid(), sys.getgid()), undefined, "\t")}\n`;
   const result = sys.writeFileAt(c.AT_FDCWD, path, text, c.O_WRONLY | c.O_CREAT | c.O_EXCL, 0o666);

@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkId, parseArgs } from "./args.ts";
 
-const table = { flags: { bundle: "string", tty: "bool", detach: "bool", env: "list" }, short: { b: "bundle", t: "tty", d: "detach", e: "env" } } as const;
+const table = {
+  flags: { bundle: "string", tty: "bool", detach: "bool", env: "list" },
+  short: { b: "bundle", t: "tty", d: "detach", e: "env" },
+} as const;
 
 test("args: both dash forms, both value forms, clusters and lists", () => {
   const parsed = parseArgs(["-bundle", "/b", "--tty=true", "-td", "-e", "A=1", "--env=B=2", "id", "-x"], table);

@@ -74,7 +74,10 @@ export function parseArgs(words: readonly string[], table: FlagTable): ParsedArg
 /** The one container id a command takes. */
 export function oneId(command: string, rest: readonly string[]): string {
   if (rest.length !== 1) {
-    throw runtimeError("InvalidArgument", `"keel ${command}" requires exactly 1 argument(s), the container id, got ${rest.length}`);
+    throw runtimeError(
+      "InvalidArgument",
+      `"keel ${command}" requires exactly 1 argument(s), the container id, got ${rest.length}`,
+    );
   }
   return checkId(rest[0] as string);
 }
@@ -82,7 +85,11 @@ export function oneId(command: string, rest: readonly string[]): string {
 /** Container ids become file and cgroup names: runc's alphabet, never "." or "..". */
 export function checkId(id: string): string {
   if (!/^[A-Za-z0-9_+-][A-Za-z0-9_+.-]*$/.test(id) || id.length > 1024) {
-    throw runtimeError("InvalidArgument", `invalid container ID format: "${id}"`, "use letters, digits and _+.- only, not starting with a dot");
+    throw runtimeError(
+      "InvalidArgument",
+      `invalid container ID format: "${id}"`,
+      "use letters, digits and _+.- only, not starting with a dot",
+    );
   }
   return id;
 }

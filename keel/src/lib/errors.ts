@@ -24,8 +24,16 @@ export function runtimeError(code: ErrorCode, message: string, hint?: string): R
 /** An error from a failed call: `<step>: <errno text>`; `result` is the binding's negative return value. */
 export function callError(step: string, result: number, hint?: string): RuntimeError {
   const errno = -result;
-  const error = { runtimeError: true as const, code: codeOf(errno), message: `${step}: ${sys.errnoText(errno)}`, errno: sys.errnoName(errno), step };
-  return hint ? { runtimeError: true, code: error.code, message: error.message, errno: error.errno, step, hint } : error;
+  const error = {
+    runtimeError: true as const,
+    code: codeOf(errno),
+    message: `${step}: ${sys.errnoText(errno)}`,
+    errno: sys.errnoName(errno),
+    step,
+  };
+  return hint
+    ? { runtimeError: true, code: error.code, message: error.message, errno: error.errno, step, hint }
+    : error;
 }
 
 /** Returns the value of a call, or throws it as an error of this step. */

@@ -20,7 +20,10 @@ export function parseJson(text: string, what: string): unknown {
 export function writeAtomically(path: string, text: string, mode: number): void {
   const slash = path.lastIndexOf("/");
   const temporary = `${path.substring(0, slash + 1)}.${path.substring(slash + 1)}`;
-  must(sys.writeFileAt(c.AT_FDCWD, temporary, text, c.O_WRONLY | c.O_CREAT | c.O_TRUNC | c.O_NOFOLLOW, mode), `write ${temporary}`);
+  must(
+    sys.writeFileAt(c.AT_FDCWD, temporary, text, c.O_WRONLY | c.O_CREAT | c.O_TRUNC | c.O_NOFOLLOW, mode),
+    `write ${temporary}`,
+  );
   must(sys.renameat(c.AT_FDCWD, temporary, c.AT_FDCWD, path), `rename ${temporary} to ${path}`);
 }
 

@@ -107,7 +107,8 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     const rest = option.charAt(0) === "r" ? option.substring(1) : "";
     const tree = PROPAGATION[rest];
     if (tree !== undefined) propagation.push(tree | c.MS_REC);
-    else if (FLAGS[rest] !== undefined && attributeOf(FLAGS[rest] as number) >= 0) putAttribute(below, FLAGS[rest] as number);
+    else if (FLAGS[rest] !== undefined && attributeOf(FLAGS[rest] as number) >= 0)
+      putAttribute(below, FLAGS[rest] as number);
     else data.push(option);
   }
   return {

@@ -1,5 +1,5 @@
-import { context } from "./context.ts";
 import * as c from "./consts.ts";
+import { context } from "./context.ts";
 import { asRuntimeError } from "./errors.ts";
 
 /** Prints to stdout, whole. */

@@ -1,5 +1,5 @@
-import * as c from "../lib/consts.ts";
 import type { Hierarchy } from "../cgroup/layout.ts";
+import * as c from "../lib/consts.ts";
 import type { RootfsFacts } from "./rootfs.ts";
 import type { Step } from "./steps.ts";
 
@@ -7,16 +7,40 @@ import type { Step } from "./steps.ts";
  * A mount of type cgroup: cgroup2 on unified hosts; elsewhere a tmpfs with one entry per hierarchy, each a mount of
  * the hierarchy itself inside a cgroup namespace, else a bind of the container's own cgroup.
  */
-export function planCgroupMount(dest: string, flags: number, propagation: readonly number[], facts: RootfsFacts, steps: Step[]): void {
+export function planCgroupMount(
+  dest: string,
+  flags: number,
+  propagation: readonly number[],
+  facts: RootfsFacts,
+  steps: Step[],
+): void {
   if (facts.cgroup.unified) {
     if (facts.cgroupNamespace) {
-      steps.push({ op: "mount", fstype: "cgroup2", source: "cgroup", dest, flags, data: "", propagation, strict: true });
+      steps.push({
+        op: "mount",
+        fstype: "cgroup2",
+        source: "cgroup",
+        dest,
+        flags,
+        data: "",
+        propagation,
+        strict: true,
+      });
     } else {
       steps.push(bindOwn(facts.cgroup.v2Mount + facts.cgroupPath, dest, flags, propagation));
     }
     return;
   }
-  steps.push({ op: "mount", fstype: "tmpfs", source: "tmpfs", dest, flags: flags & ~c.MS_RDONLY, data: "mode=755", propagation, strict: true });
+  steps.push({
+    op: "mount",
+    fstype: "tmpfs",
+    source: "tmpfs",
+    dest,
+    flags: flags & ~c.MS_RDONLY,
+    data: "mode=755",
+    propagation,
+    strict: true,
+  });
   const hierarchies = facts.cgroup.v1;
   for (let i = 0; i < hierarchies.length; i++) {
     const hierarchy = hierarchies[i] as Hierarchy;
@@ -24,7 +48,16 @@ export function planCgroupMount(dest: string, flags: number, propagation: readon
     const target = `${dest}/${name}`;
     if (facts.cgroupNamespace) {
       const data = hierarchy.controllers === name ? name : `none,${hierarchy.controllers}`;
-      steps.push({ op: "mount", fstype: "cgroup", source: "cgroup", dest: target, flags, data, propagation: [], strict: true });
+      steps.push({
+        op: "mount",
+        fstype: "cgroup",
+        source: "cgroup",
+        dest: target,
+        flags,
+        data,
+        propagation: [],
+        strict: true,
+      });
     } else {
       steps.push(bindOwn(hierarchy.mountpoint + facts.cgroupPath, target, flags, []));
     }

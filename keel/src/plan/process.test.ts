@@ -24,6 +24,16 @@ test("process plan: CAP_SYS_ADMIN is kept for loading a filter only without no_n
 });
 
 test("process plan: ambient is cut to what is permitted and inheritable", () => {
-  const caps = planProcess({ ...base, capabilities: { permitted: ["CAP_KILL", "CAP_CHOWN"], inheritable: ["CAP_KILL"], ambient: ["CAP_KILL", "CAP_CHOWN"] } }, undefined).caps;
+  const caps = planProcess(
+    {
+      ...base,
+      capabilities: {
+        permitted: ["CAP_KILL", "CAP_CHOWN"],
+        inheritable: ["CAP_KILL"],
+        ambient: ["CAP_KILL", "CAP_CHOWN"],
+      },
+    },
+    undefined,
+  ).caps;
   assert.deepEqual(caps?.ambient, { lo: 1 << 5, hi: 0 });
 });

@@ -1,7 +1,7 @@
+import type { CgroupLayout } from "../cgroup/layout.ts";
 import * as c from "../lib/consts.ts";
 import { absolute, clean } from "../lib/files.ts";
 import { parseMountOptions } from "../lib/mountopts.ts";
-import type { CgroupLayout } from "../cgroup/layout.ts";
 import type { Device, Spec, SpecMount } from "../spec/types.ts";
 import { planCgroupMount } from "./cgroup-mount.ts";
 import type { Step } from "./steps.ts";
@@ -41,7 +41,10 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   const linux = spec.linux || {};
   const steps: Step[] = [];
   const propagation = propagationFlags(linux.rootfsPropagation || "rprivate");
-  steps.push({ op: "propagation", flags: propagation & c.MS_PRIVATE ? c.MS_PRIVATE | c.MS_REC : c.MS_SLAVE | c.MS_REC });
+  steps.push({
+    op: "propagation",
+    flags: propagation & c.MS_PRIVATE ? c.MS_PRIVATE | c.MS_REC : c.MS_SLAVE | c.MS_REC,
+  });
   const rootPath = spec.root ? spec.root.path : "rootfs";
   const root = rootPath.charAt(0) === "/" ? rootPath : `${facts.bundle}/${rootPath}`;
   steps.push({ op: "root", path: clean(root) });
@@ -49,7 +52,8 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   for (let i = 0; i < mounts.length; i++) planMount(mounts[i] as SpecMount, facts, steps);
   planDevices(linux.devices || [], facts.userNamespace, steps);
   if (spec.process && spec.process.terminal) steps.push({ op: "console" });
-  if (spec.hooks && spec.hooks.createContainer && spec.hooks.createContainer.length > 0) steps.push({ op: "hooks", kind: "createContainer" });
+  if (spec.hooks && spec.hooks.createContainer && spec.hooks.createContainer.length > 0)
+    steps.push({ op: "hooks", kind: "createContainer" });
   const sysctl = linux.sysctl || {};
   for (const name in sysctl) {
     // dots separate directories, unless the name is written with slashes
@@ -101,7 +105,16 @@ function planMount(mount: SpecMount, facts: RootfsFacts, steps: Step[]): void {
   // a read-only tmpfs must be writable while the runtime makes its mount points below it
   const late = type === "tmpfs" && (options.flags & c.MS_RDONLY) !== 0 && dest === "/dev";
   const flags = late ? options.flags & ~c.MS_RDONLY : options.flags;
-  steps.push({ op: "mount", fstype: type, source, dest, flags, data: options.data, propagation: options.propagation, strict });
+  steps.push({
+    op: "mount",
+    fstype: type,
+    source,
+    dest,
+    flags,
+    data: options.data,
+    propagation: options.propagation,
+    strict,
+  });
   if (late) steps.push({ op: "remountReadonly", path: dest });
 }
 
@@ -118,8 +131,14 @@ function planDevices(devices: readonly Device[], bind: boolean, steps: Step[]): 
     const mode = kind | (device.fileMode === undefined ? 0o666 : device.fileMode & 0o7777);
     const path = clean(device.path);
     steps.push({
-      op: "device", path, mode, major: device.major || 0, minor: device.minor || 0,
-      uid: device.uid || 0, gid: device.gid || 0, bind: bind && kind !== c.S_IFIFO,
+      op: "device",
+      path,
+      mode,
+      major: device.major || 0,
+      minor: device.minor || 0,
+      uid: device.uid || 0,
+      gid: device.gid || 0,
+      bind: bind && kind !== c.S_IFIFO,
     });
   }
   for (let i = 0; i < DEFAULT_LINKS.length; i++) {

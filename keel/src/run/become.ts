@@ -36,7 +36,11 @@ export function enterCwd(cwd: string, late: boolean): void {
   }
   const now = sys.getcwd();
   if (typeof now === "number" || now.charAt(0) !== "/") {
-    throw runtimeError("PermissionDenied", `chdir to cwd ("${cwd}"): current working directory is outside of container mount namespace root`, "cwd must be a directory of the container");
+    throw runtimeError(
+      "PermissionDenied",
+      `chdir to cwd ("${cwd}"): current working directory is outside of container mount namespace root`,
+      "cwd must be a directory of the container",
+    );
   }
 }
 
@@ -63,12 +67,24 @@ export function applyLabels(plan: ProcessPlan): void {
   if (plan.apparmorProfile === "" && plan.selinuxLabel === "") return;
   const proc = privateProc();
   if (plan.apparmorProfile !== "") {
-    const result = sys.writeFileAt(proc, "thread-self/attr/apparmor/exec", `exec ${plan.apparmorProfile}`, c.O_WRONLY, 0);
-    if (result < 0) throw callError(`apply apparmor profile ${plan.apparmorProfile}`, result, "AppArmor must be enabled and the profile loaded on the host");
+    const result = sys.writeFileAt(
+      proc,
+      "thread-self/attr/apparmor/exec",
+      `exec ${plan.apparmorProfile}`,
+      c.O_WRONLY,
+      0,
+    );
+    if (result < 0)
+      throw callError(
+        `apply apparmor profile ${plan.apparmorProfile}`,
+        result,
+        "AppArmor must be enabled and the profile loaded on the host",
+      );
   }
   if (plan.selinuxLabel !== "") {
     const result = sys.writeFileAt(proc, "thread-self/attr/exec", plan.selinuxLabel, c.O_WRONLY, 0);
-    if (result < 0) throw callError(`apply SELinux label ${plan.selinuxLabel}`, result, "SELinux must be enabled on the host");
+    if (result < 0)
+      throw callError(`apply SELinux label ${plan.selinuxLabel}`, result, "SELinux must be enabled on the host");
   }
   sys.close(proc);
 }
@@ -92,18 +108,30 @@ export function becomeUser(plan: ProcessPlan): void {
   const groups = sys.setgroups(plan.additionalGids);
   // EPERM: setgroups is denied in this user namespace; then there must be nothing to set
   if (groups < 0 && !(groups === -c.EPERM && plan.additionalGids.length === 0)) {
-    throw callError(`set additional groups [${plan.additionalGids.join(",")}]`, groups, "they must be mapped in the user namespace");
+    throw callError(
+      `set additional groups [${plan.additionalGids.join(",")}]`,
+      groups,
+      "they must be mapped in the user namespace",
+    );
   }
   must(sys.setresgid(plan.gid, plan.gid, plan.gid), `set gid to ${plan.gid}`);
   must(sys.setresuid(plan.uid, plan.uid, plan.uid), `set uid to ${plan.uid}`);
   if (!caps) return;
   must(
-    sys.capset(caps.effective.lo, caps.effective.hi, caps.permitted.lo, caps.permitted.hi, caps.inheritable.lo, caps.inheritable.hi),
+    sys.capset(
+      caps.effective.lo,
+      caps.effective.hi,
+      caps.permitted.lo,
+      caps.permitted.hi,
+      caps.inheritable.lo,
+      caps.inheritable.hi,
+    ),
     "set capabilities (this process may lack some of process.capabilities)",
   );
   if (caps.ambient.lo !== 0 || caps.ambient.hi !== 0) {
     for (let cap = 0; cap <= CAP_LAST_POSSIBLE; cap++) {
-      if (hasCap(caps.ambient, cap)) must(sys.prctl(c.PR_CAP_AMBIENT, c.PR_CAP_AMBIENT_RAISE, cap, 0, 0), `raise ambient capability ${cap}`);
+      if (hasCap(caps.ambient, cap))
+        must(sys.prctl(c.PR_CAP_AMBIENT, c.PR_CAP_AMBIENT_RAISE, cap, 0, 0), `raise ambient capability ${cap}`);
     }
   }
 }
@@ -117,7 +145,8 @@ export function findProgram(name: string, env: readonly string[]): string {
     throw denied(name, problem);
   }
   let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  for (let i = 0; i < env.length; i++) if ((env[i] as string).indexOf("PATH=") === 0) path = (env[i] as string).substring(5);
+  for (let i = 0; i < env.length; i++)
+    if ((env[i] as string).indexOf("PATH=") === 0) path = (env[i] as string).substring(5);
   const dirs = path.split(":");
   let blocked = "";
   for (let i = 0; i < dirs.length; i++) {
@@ -135,7 +164,11 @@ function notFound(message: string): unknown {
 }
 
 function denied(name: string, problem: number): unknown {
-  return runtimeError("PermissionDenied", `exec: "${name}": ${sys.errnoText(-problem)}`, "the file must be executable by the container's user");
+  return runtimeError(
+    "PermissionDenied",
+    `exec: "${name}": ${sys.errnoText(-problem)}`,
+    "the file must be executable by the container's user",
+  );
 }
 
 /** 0, or the errno for which execve would fail, as far as it can be told. */

@@ -1,24 +1,27 @@
-import { attachDeviceProgram } from "../cgroup/bpf.ts";
 import { joinCgroups, listProcesses, makeCgroups, removeCgroups } from "../cgroup/apply.ts";
-import { readCgroupLayout } from "../cgroup/layout.ts";
-import { planCgroup } from "../cgroup/plan.ts";
+import { attachDeviceProgram } from "../cgroup/bpf.ts";
 import * as c from "../lib/consts.ts";
-import { context } from "../lib/context.ts";
-import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
-import { absolute, clean, parseJson, writeAtomically } from "../lib/files.ts";
-import { planNamespaces } from "../plan/namespaces.ts";
-import { planProcess } from "../plan/process.ts";
-import { planRootfs } from "../plan/rootfs.ts";
-import { filterFor } from "../seccomp/compile.ts";
+import { must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import { absolute, writeAtomically } from "../lib/files.ts";
 import type { Spec } from "../spec/types.ts";
-import { validateSpec } from "../spec/validate.ts";
-import { claimId, containerDir, ociState, processStat, type Record, removeRecord, START_SOCKET, writeRecord } from "../state/store.ts";
-import { applyResourceLimits } from "./limits.ts";
+import {
+  claimId,
+  containerDir,
+  ociState,
+  processStat,
+  type Record,
+  removeRecord,
+  START_SOCKET,
+  writeRecord,
+} from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
-import { type InitPlan, initMain } from "./init.ts";
+import { initMain } from "./init.ts";
+import { applyResourceLimits } from "./limits.ts";
+import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
+import { openSources } from "./rootfs.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
 import { expectWord } from "./sync.ts";
-import { connectConsole, consolePair } from "./terminal.ts";
+import { connectConsole, consolePair, receiveMaster } from "./terminal.ts";
 
 export interface CreateOptions {
   readonly id: string;
@@ -43,106 +46,120 @@ export interface Created {
   readonly master: number;
 }
 
-/** Reads, validates and plans; nothing has been touched when it throws. */
-function loadBundle(options: { readonly bundle: string; readonly config: string }): { text: string; spec: Spec; bundle: string } {
-  const bundle = clean(absolute(options.bundle || "."));
-  const path = options.config ? absolute(options.config) : `${bundle}/config.json`;
-  const text = sys.readFile(path);
-  if (typeof text === "number") throw callError(`open ${path}`, text, "a bundle is a directory with a config.json; `keel spec` writes one");
-  return { text, spec: validateSpec(parseJson(text, path)), bundle };
+/** What has to be undone when a create fails, filled while it goes on. */
+interface Undo {
+  readonly id: string;
+  readonly cgroups: string[];
+  pid: number;
 }
 
 /** validate → plan → run. Whatever fails, everything made so far is undone. */
 export function createContainer(options: CreateOptions): Created {
-  const { text, spec, bundle } = loadBundle(options);
-  const linux = spec.linux || {};
-  const namespaces = planNamespaces(spec);
-  const layout = readCgroupLayout();
-  const cgroup = planCgroup(options.id, linux.cgroupsPath, linux.resources, layout);
-  const userNamespace = namespaces.newUser || namespaces.joinUser !== "";
-  const steps = planRootfs(spec, {
-    bundle,
-    cgroup: layout,
-    cgroupPath: cgroup.cgroupPath,
-    cgroupNamespace: namespaces.newCgroup,
-    userNamespace,
-    noPivot: options.noPivot,
-  });
-  const process = planProcess(spec.process as NonNullable<Spec["process"]>, linux.seccomp);
-  checkTerminal(process.terminal, options);
-  const filter = linux.seccomp ? filterFor(linux.seccomp, context().root) : undefined;
-
+  const plan = planCreate(options);
+  checkTerminal(plan.process.terminal, options);
   claimId(options.id);
-  const made: string[] = [];
-  let pid = -1;
+  const undo: Undo = { id: options.id, cgroups: [], pid: -1 };
   try {
-    makeCgroups(cgroup, made);
-    if (cgroup.devices) attachDeviceProgram(made[0] as string, cgroup.devices);
-    const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
-    const start = options.immediate ? -1 : must(sys.unixListen(`${containerDir(options.id)}/${START_SOCKET}`, 1, 1), "make the start socket");
-    let master = -1;
-    let consoleSocket = -1;
-    if (process.terminal) {
-      if (options.keepMaster) [master, consoleSocket] = consolePair();
-      else consoleSocket = connectConsole(options.consoleSocket);
-    }
-    const draft: Record = {
-      id: options.id, pid: 0, startTime: "", bundle, rootfs: rootfsOf(spec, bundle), created: sys.rfc3339Nano(),
-      ociVersion: spec.ociVersion, annotations: spec.annotations || {}, cgroups: made,
-      poststart: !!(spec.hooks && spec.hooks.poststart), poststop: !!(spec.hooks && spec.hooks.poststop), userNamespace,
-    };
-    const init: InitPlan = {
-      id: options.id, spec, namespaces, steps, process, filter, sync: theirs, start, consoleSocket,
-      preserveFds: options.preserveFds, newKeyring: !options.noNewKeyring, hookState: ociState(draft, "creating"), trace: options.trace,
-      listenPid: options.preserveFds > 0 && process.env.join("\n").indexOf("LISTEN_FDS=") >= 0,
-    };
-    pid = spawnInit(namespaces, layout.unified ? (made[0] as string) : "", mine, () => initMain(init));
-    sys.close(theirs);
-    if (start >= 0) sys.close(start);
-    if (consoleSocket >= 0) sys.close(consoleSocket);
-    if (namespaces.newUser) writeIdMaps(pid, linux.uidMappings || [], linux.gidMappings || []);
-    if (!layout.unified) joinCgroups(made, pid);
-    const stat = processStat(pid);
-    if (!stat) throw runtimeError("Internal", "start the container's init: it ended at once");
-    const record: Record = {
-      id: draft.id, pid, startTime: stat[1], bundle, rootfs: draft.rootfs, created: draft.created, ociVersion: draft.ociVersion,
-      annotations: draft.annotations, cgroups: made, poststart: draft.poststart, poststop: draft.poststop, userNamespace,
-    };
-    if (spec.hooks) {
-      // both run in the runtime's namespaces, with the container's made but not yet entered (runtime-spec "Lifecycle")
-      runHooks("prestart", spec.hooks.prestart, ociState(record, "creating"));
-      runHooks("createRuntime", spec.hooks.createRuntime, ociState(record, "creating"));
-    }
-    must(sys.write(mine, "go"), "let the container's init go on");
-    expectWord(mine, "ready", () => initDied(pid));
-    applyResourceLimits(pid, process);
-    if (options.keepMaster && process.terminal) master = receiveMaster(master);
-    must(sys.writeFileAt(c.AT_FDCWD, `${containerDir(options.id)}/config.json`, text, c.O_WRONLY | c.O_CREAT | c.O_NOFOLLOW, 0o600), "keep a copy of config.json");
-    writeRecord(record);
-    if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
-    if (options.immediate) {
-      must(sys.write(mine, "go"), "start the program");
-      expectWord(mine, "", () => initDied(pid));
-    }
-    sys.close(mine);
-    return { record, spec, master };
+    return launch(options, plan, undo);
   } catch (thrown) {
-    undo(options.id, pid, made);
+    undoCreate(undo);
     throw thrown;
   }
 }
 
-function rootfsOf(spec: Spec, bundle: string): string {
-  const path = spec.root ? spec.root.path : "rootfs";
-  return clean(path.charAt(0) === "/" ? path : `${bundle}/${path}`);
+function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
+  const { spec, namespaces } = plan;
+  makeCgroups(plan.cgroup, undo.cgroups);
+  if (plan.cgroup.devices) attachDeviceProgram(undo.cgroups[0] as string, plan.cgroup.devices);
+  const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
+  const dir = containerDir(options.id);
+  const start = options.immediate ? -1 : must(sys.unixListen(`${dir}/${START_SOCKET}`, 1, 1), "make the start socket");
+  const [masterSocket, consoleSocket] = openConsole(plan, options);
+  // root of the new user namespace may not be allowed to reach what is mounted from the host
+  const trees = plan.userNamespace ? openSources(plan.steps) : [];
+  const pid = spawnInit(namespaces, plan.unified ? (undo.cgroups[0] as string) : "", mine, () =>
+    initMain({
+      id: options.id,
+      spec,
+      namespaces,
+      steps: plan.steps,
+      trees,
+      process: plan.process,
+      filter: plan.filter,
+      sync: theirs,
+      start,
+      consoleSocket,
+      preserveFds: options.preserveFds,
+      newKeyring: !options.noNewKeyring,
+      hookState: spec.hooks ? ociState(plan.draft, "creating") : {},
+      trace: options.trace,
+    }),
+  );
+  undo.pid = pid;
+  closeAll(trees);
+  closeAll([theirs, start, consoleSocket]);
+  if (namespaces.newUser) writeIdMaps(pid, spec.linux || {});
+  if (!plan.unified) joinCgroups(undo.cgroups, pid);
+  const record = completeDraft(plan.draft, pid, undo.cgroups);
+  // both run in the runtime's namespaces, with the container's made but not yet entered (runtime-spec "Lifecycle")
+  if (spec.hooks) {
+    runHooks("prestart", spec.hooks.prestart, ociState(record, "creating"));
+    runHooks("createRuntime", spec.hooks.createRuntime, ociState(record, "creating"));
+  }
+  must(sys.write(mine, "go"), "let the container's init go on");
+  expectWord(mine, "ready", () => initDied(pid));
+  applyResourceLimits(pid, plan.process);
+  const master = masterSocket < 0 ? -1 : receiveMaster(masterSocket);
+  keepRecord(record, plan.text);
+  if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
+  if (options.immediate) {
+    must(sys.write(mine, "go"), "start the program");
+    expectWord(mine, "", () => initDied(pid));
+  }
+  sys.close(mine);
+  return { record, spec, master };
+}
+
+/** [where the master arrives, what init sends it over]; -1 for none. */
+function openConsole(plan: CreatePlan, options: CreateOptions): readonly [number, number] {
+  if (!plan.process.terminal) return [-1, -1];
+  return options.keepMaster ? consolePair() : [-1, connectConsole(options.consoleSocket)];
+}
+
+function closeAll(fds: readonly number[]): void {
+  for (let i = 0; i < fds.length; i++) if ((fds[i] as number) >= 0) sys.close(fds[i] as number);
+}
+
+function completeDraft(draft: Draft, pid: number, cgroups: readonly string[]): Record {
+  const stat = processStat(pid);
+  if (!stat) throw runtimeError("Internal", "start the container's init: it ended at once");
+  draft.pid = pid;
+  draft.startTime = stat[1];
+  draft.cgroups = cgroups;
+  return draft;
+}
+
+function keepRecord(record: Record, config: string): void {
+  const path = `${containerDir(record.id)}/config.json`;
+  const flags = c.O_WRONLY | c.O_CREAT | c.O_NOFOLLOW;
+  must(sys.writeFileAt(c.AT_FDCWD, path, config, flags, 0o600), "keep a copy of config.json");
+  writeRecord(record);
 }
 
 function checkTerminal(terminal: boolean, options: CreateOptions): void {
   if (terminal && !options.keepMaster && !options.consoleSocket) {
-    throw runtimeError("InvalidArgument", "cannot allocate tty if runc will detach without setting console socket", "pass --console-socket, or set process.terminal to false");
+    throw runtimeError(
+      "InvalidArgument",
+      "cannot allocate tty if runc will detach without setting console socket",
+      "pass --console-socket, or set process.terminal to false",
+    );
   }
   if (!terminal && options.consoleSocket) {
-    throw runtimeError("InvalidArgument", "cannot use console socket if runc will not detach or allocate tty", "set process.terminal to true, or leave --console-socket out");
+    throw runtimeError(
+      "InvalidArgument",
+      "cannot use console socket if runc will not detach or allocate tty",
+      "set process.terminal to true, or leave --console-socket out",
+    );
   }
 }
 
@@ -150,31 +167,24 @@ function initDied(pid: number): RuntimeError {
   const out = [0];
   sys.waitpid(pid, 0, out);
   const status = out[0] as number;
-  const how = (status & 127) !== 0 ? `killed by signal ${status & 127}` : `exit status ${status >> 8}`;
-  return runtimeError("Internal", `start the container's init: it ended before it was ready (${how})`, (status & 127) === 9 ? "a memory limit may be too small for the set-up" : undefined);
-}
-
-function receiveMaster(socket: number): number {
-  const received = sys.recvFds(socket, 64);
-  if (typeof received === "number") throw callError("receive the terminal", received);
-  sys.close(socket);
-  return received.fds[0] === undefined ? -1 : received.fds[0];
+  const killed = status & 127;
+  const how = killed !== 0 ? `killed by signal ${killed}` : `exit status ${status >> 8}`;
+  const hint = killed === c.SIGKILL ? "a memory limit may be too small for the set-up" : undefined;
+  return runtimeError("Internal", `start the container's init: it ended before it was ready (${how})`, hint);
 }
 
 /** Back to nothing: processes, cgroups, state directory. */
-function undo(id: string, pid: number, cgroups: readonly string[]): void {
-  if (pid > 0) {
-    sys.kill(pid, c.SIGKILL);
-    for (let i = 0; i < cgroups.length && i < 1; i++) {
-      const left = listProcesses(cgroups[i] as string);
-      for (let k = 0; k < left.length; k++) sys.kill(left[k] as number, c.SIGKILL);
-    }
-    sys.waitpid(pid, 0, [0]);
+function undoCreate(undo: Undo): void {
+  if (undo.pid > 0) {
+    sys.kill(undo.pid, c.SIGKILL);
+    const left = undo.cgroups[0] === undefined ? [] : listProcesses(undo.cgroups[0]);
+    for (let i = 0; i < left.length; i++) sys.kill(left[i] as number, c.SIGKILL);
+    sys.waitpid(undo.pid, 0, [0]);
   }
   try {
-    removeCgroups(cgroups);
-  } catch (_) {
+    removeCgroups(undo.cgroups);
+  } catch {
     // the first error is the one to tell; `keel delete --force` tries again
   }
-  removeRecord(id);
+  removeRecord(undo.id);
 }

@@ -1,9 +1,9 @@
 import { joinCgroups } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
+import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
-import { context } from "../lib/context.ts";
 import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { getRecord, type Record, statusOf } from "../state/store.ts";
@@ -52,7 +52,11 @@ export function execInContainer(options: ExecOptions): Executed {
   const filter = seccomp ? filterFor(seccomp, context().root) : undefined;
   const keep = plan.terminal && !options.detach && !options.consoleSocket;
   if (plan.terminal && options.detach && !options.consoleSocket) {
-    throw runtimeError("InvalidArgument", "cannot allocate tty if runc will detach without setting console socket", "pass --console-socket");
+    throw runtimeError(
+      "InvalidArgument",
+      "cannot allocate tty if runc will detach without setting console socket",
+      "pass --console-socket",
+    );
   }
   const pidfd = sys.pidfdOpen(record.pid, 0);
   if (pidfd < 0) throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
@@ -80,7 +84,8 @@ export function execInContainer(options: ExecOptions): Executed {
     applyResourceLimits(pid, plan);
     if (keep) {
       const received = sys.recvFds(master, 64);
-      if (typeof received === "number" || received.fds[0] === undefined) throw runtimeError("Internal", "receive the terminal: nothing came");
+      if (typeof received === "number" || received.fds[0] === undefined)
+        throw runtimeError("Internal", "receive the terminal: nothing came");
       sys.close(master);
       master = received.fds[0];
     }
@@ -96,7 +101,8 @@ export function execInContainer(options: ExecOptions): Executed {
   return { pid, master };
 }
 
-const died = (): RuntimeError => runtimeError("Internal", "start a process in the container: it ended before it was ready");
+const died = (): RuntimeError =>
+  runtimeError("Internal", "start a process in the container: it ended before it was ready");
 
 function childMain(child: Child): never {
   try {
@@ -111,7 +117,10 @@ function runChild(child: Child): void {
   const { plan, sync, record } = child;
   if (sys.read(sync, 16) !== "go") sys.exit(255);
   const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
-  must(sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags), "join the container's namespaces");
+  must(
+    sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags),
+    "join the container's namespaces",
+  );
   if (record.userNamespace) {
     must(sys.setresgid(0, 0, 0), "become root in the user namespace");
     must(sys.setresuid(0, 0, 0), "become root in the user namespace");

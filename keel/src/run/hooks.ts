@@ -8,7 +8,11 @@ import type { Hook } from "../spec/types.ts";
  *
  * @throws the failing hook's path with its exit code, signal or timeout
  */
-export function runHooks(kind: string, hooks: readonly Hook[] | undefined, state: { readonly [key: string]: unknown }): void {
+export function runHooks(
+  kind: string,
+  hooks: readonly Hook[] | undefined,
+  state: { readonly [key: string]: unknown },
+): void {
   if (!hooks) return;
   for (let i = 0; i < hooks.length; i++) runHook(`hooks.${kind}[${i}]`, hooks[i] as Hook, `${JSON.stringify(state)}\n`);
 }

@@ -17,6 +17,8 @@ export interface InitPlan {
   readonly spec: Spec;
   readonly namespaces: NamespacePlan;
   readonly steps: readonly Step[];
+  /** Of the steps that mount something of the host: its tree, opened by the parent; else -1 or nothing. */
+  readonly trees: readonly number[];
   readonly process: ProcessPlan;
   readonly filter: Filter | undefined;
   /** Seqpacket to the parent: we get "go", it gets one JSON message per stage. */
@@ -29,7 +31,6 @@ export interface InitPlan {
   readonly newKeyring: boolean;
   readonly hookState: { readonly [key: string]: unknown };
   readonly trace: boolean;
-  readonly listenPid: boolean;
 }
 
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
@@ -68,7 +69,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   // what still points to the host goes before anything of the image is looked at (CVE-2024-21626)
   closeHostFds(plan);
   const env = completeEnv(process);
-  if (plan.listenPid) env.push("LISTEN_PID=1");
+  if (plan.preserveFds > 0 && passesListenFds(env)) env.push("LISTEN_PID=1");
   if (slave < 0) prepareStdio(process);
   enterCwd(process.cwd, false);
   applyLabels(process);
@@ -92,6 +93,12 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   sys.exit(result === -c.ENOENT ? 127 : 126);
 }
 
+/** systemd's protocol names the pid that may take the sockets: it is the container's first. */
+function passesListenFds(env: readonly string[]): boolean {
+  for (let i = 0; i < env.length; i++) if ((env[i] as string).indexOf("LISTEN_FDS=") === 0) return true;
+  return false;
+}
+
 /** Root inside the new user namespace; dumpable again would let the container trace us, so it stays off. */
 function becomeMappedRoot(): void {
   must(sys.setresgid(0, 0, 0), "become root in the user namespace");
@@ -103,8 +110,12 @@ function buildRoot(plan: InitPlan): number {
   let slave = -1;
   sys.umask(0);
   const state = newRootfsState(
+    plan.trees,
     () => {
-      const pts = must(sys.openat2(state.root, "dev/pts", c.O_PATH | c.O_DIRECTORY, 0, c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS), "open /dev/pts for the terminal (mounts must hold a devpts)");
+      const pts = must(
+        sys.openat2(state.root, "dev/pts", c.O_PATH | c.O_DIRECTORY, 0, c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS),
+        "open /dev/pts for the terminal (mounts must hold a devpts)",
+      );
       const terminal = openTerminal(pts, "ptmx", plan.process);
       sys.close(pts);
       slave = terminal.slave;

@@ -45,7 +45,11 @@ export function openStrict(root: number, path: string): number {
   const flags = c.O_PATH | c.O_DIRECTORY;
   const fd = sys.openat2(root, path.substring(1), flags, 0, IN_ROOT | c.RESOLVE_NO_SYMLINKS);
   if (fd === -c.ELOOP || fd === -c.ENOTDIR) {
-    throw runtimeError("PermissionDenied", `mount at ${path}: a symlink or no directory is in the way`, "the image must hold a real directory there");
+    throw runtimeError(
+      "PermissionDenied",
+      `mount at ${path}: a symlink or no directory is in the way`,
+      "the image must hold a real directory there",
+    );
   }
   if (fd === -c.ENOENT) return ensureInRoot(root, path, false);
   return must(fd, `open ${path} in the rootfs`);

@@ -1,7 +1,16 @@
 import { isFrozen, listProcesses, removeCgroups } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
-import { getRecord, isAlive, ociState, processStat, type Record, readSpec, removeRecord, statusOf } from "../state/store.ts";
+import {
+  getRecord,
+  isAlive,
+  ociState,
+  processStat,
+  type Record,
+  readSpec,
+  removeRecord,
+  statusOf,
+} from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
 
 const SIGNALS = (
@@ -102,10 +111,15 @@ export function deleteContainer(id: string, force: boolean): void {
   }
   const status = statusOf(record);
   if (status !== "stopped") {
-    if (!force && status !== "created") throw runtimeError("FailedPrecondition", `cannot delete container ${id} that is not stopped: ${status}`);
+    if (!force && status !== "created")
+      throw runtimeError("FailedPrecondition", `cannot delete container ${id} that is not stopped: ${status}`);
     killAll(record);
     for (let attempt = 0; !awaitEnd(record, 100); attempt++) {
-      if (attempt > 100) throw runtimeError("DeadlineExceeded", `delete container ${id}: process ${record.pid} does not end (state ${(processStat(record.pid) || [""])[0]})`);
+      if (attempt > 100)
+        throw runtimeError(
+          "DeadlineExceeded",
+          `delete container ${id}: process ${record.pid} does not end (state ${(processStat(record.pid) || [""])[0]})`,
+        );
       thaw(record);
     }
   } else killLeft(record);

@@ -6,10 +6,17 @@ import type { ProcessPlan } from "../plan/process.ts";
 export function applyResourceLimits(pid: number, plan: ProcessPlan): void {
   for (let i = 0; i < plan.rlimits.length; i++) {
     const [type, number, soft, hard] = plan.rlimits[i] as readonly [string, number, number | string, number | string];
-    if (number < 0) throw runtimeError("InvalidArgument", `invalid config.json: process.rlimits[${i}].type: unknown resource "${type}"`);
+    if (number < 0)
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid config.json: process.rlimits[${i}].type: unknown resource "${type}"`,
+      );
     const result = sys.prlimit(pid, number, soft, hard);
     if (result < 0) {
-      const hint = result === -c.EPERM ? "raising a hard limit needs CAP_SYS_RESOURCE, which this process lacks: ask for less" : undefined;
+      const hint =
+        result === -c.EPERM
+          ? "raising a hard limit needs CAP_SYS_RESOURCE, which this process lacks: ask for less"
+          : undefined;
       throw callError(`set rlimit ${type} to ${soft}:${hard}`, result, hint);
     }
   }

@@ -13,37 +13,46 @@ export interface RootfsState {
   /** Directory of the last device, kept open. */
   devDir: number;
   devDirPath: string;
-  /** Host nodes for binding devices in user namespaces, opened by path before the pivot. */
+  /** See InitPlan. */
+  readonly trees: readonly number[];
   readonly console: () => void;
   readonly hooks: (kind: "createContainer") => void;
 }
 
-export function newRootfsState(consoleStep: () => void, hooks: (kind: "createContainer") => void): RootfsState {
-  return { root: -1, hostNull: -1, emptyDir: -1, devDir: -1, devDirPath: "", console: consoleStep, hooks };
+export function newRootfsState(
+  trees: readonly number[],
+  consoleStep: () => void,
+  hooks: (kind: "createContainer") => void,
+): RootfsState {
+  return { root: -1, hostNull: -1, emptyDir: -1, devDir: -1, devDirPath: "", trees, console: consoleStep, hooks };
 }
 
 /** The only loop with effects in the mount namespace; each step names itself in its error. */
-export function applySteps(steps: readonly Step[], state: RootfsState, trace: ((step: Step) => void) | undefined): void {
+export function applySteps(
+  steps: readonly Step[],
+  state: RootfsState,
+  trace: ((step: Step) => void) | undefined,
+): void {
   for (let i = 0; i < steps.length; i++) {
     const step = steps[i] as Step;
-    applyStep(step, state);
+    applyStep(step, state, i);
     if (trace) trace(step);
   }
 }
 
-function applyStep(step: Step, state: RootfsState): void {
+function applyStep(step: Step, state: RootfsState, index: number): void {
   switch (step.op) {
     case "propagation":
       must(sys.mount("", "/", "", step.flags, ""), "set the propagation of the root mount");
       return;
     case "root":
-      takeRoot(step.path, state);
+      takeRoot(step.path, state, index);
       return;
     case "mount":
       applyMount(step, state);
       return;
     case "bind":
-      applyBind(step, state);
+      applyBind(step, state, index);
       return;
     case "device":
       applyDevice(step, state);
@@ -81,14 +90,50 @@ function applyStep(step: Step, state: RootfsState): void {
   }
 }
 
-function takeRoot(path: string, state: RootfsState): void {
-  const tree = sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | c.AT_RECURSIVE);
-  if (tree < 0) throw callError(`open rootfs ${path}`, tree, tree === -c.ENOENT ? "root.path of config.json must name the root filesystem's directory" : undefined);
-  must(sys.moveMount(tree, "", c.AT_FDCWD, path, c.MOVE_MOUNT_F_EMPTY_PATH), `mount rootfs ${path}`);
+/**
+ * Detached copies of what the steps mount from the host, for a child that may not reach the paths itself (facts e.5);
+ * -1 where it has to try, which names the error too.
+ */
+export function openSources(steps: readonly Step[]): number[] {
+  const trees: number[] = [];
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i] as Step;
+    if (step.op === "root") trees[i] = openSource(step.path, true);
+    else trees[i] = step.op === "bind" ? openSource(step.source, step.recursive) : -1;
+  }
+  return trees;
+}
+
+function openSource(path: string, recursive: boolean): number {
+  return sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | (recursive ? c.AT_RECURSIVE : 0));
+}
+
+function sourceTree(state: RootfsState, index: number, path: string, recursive: boolean): number {
+  const opened = state.trees[index];
+  return opened === undefined || opened < 0 ? openSource(path, recursive) : opened;
+}
+
+function takeRoot(path: string, state: RootfsState, index: number): void {
+  const tree = sourceTree(state, index, path, true);
+  if (tree < 0)
+    throw callError(
+      `open rootfs ${path}`,
+      tree,
+      tree === -c.ENOENT ? "root.path of config.json must name the root filesystem's directory" : undefined,
+    );
+  let moved = sys.moveMount(tree, "", c.AT_FDCWD, path, c.MOVE_MOUNT_F_EMPTY_PATH);
+  // a user namespace's root that may not walk the path: any place will do, since the pivot is by descriptor
+  if (moved === -c.EACCES) moved = sys.moveMount(tree, "", c.AT_FDCWD, "/", c.MOVE_MOUNT_F_EMPTY_PATH);
+  must(moved, `mount rootfs ${path}`);
   state.root = tree;
   const hostNull = must(sys.open("/dev/null", c.O_PATH | c.O_NOFOLLOW, 0), "open /dev/null");
   const stat = sys.fstat(hostNull);
-  if (typeof stat === "number" || (stat.mode & c.S_IFMT) !== c.S_IFCHR || stat.rdevMajor !== 1 || stat.rdevMinor !== 3) {
+  if (
+    typeof stat === "number" ||
+    (stat.mode & c.S_IFMT) !== c.S_IFCHR ||
+    stat.rdevMajor !== 1 ||
+    stat.rdevMinor !== 3
+  ) {
     throw runtimeError("FailedPrecondition", "open /dev/null: it is not the null device (char 1:3)");
   }
   state.hostNull = hostNull;
@@ -121,17 +166,21 @@ function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): v
   }
 }
 
-function applyBind(step: Extract<Step, { op: "bind" }>, state: RootfsState): void {
+function applyBind(step: Extract<Step, { op: "bind" }>, state: RootfsState, index: number): void {
   const what = `bind ${step.source} at ${step.dest}`;
-  const tree = sys.openTree(c.AT_FDCWD, step.source, c.OPEN_TREE_CLONE | (step.recursive ? c.AT_RECURSIVE : 0));
-  if (tree < 0) throw callError(what, tree, tree === -c.ENOENT ? "the source of a bind mount must exist on the host" : undefined);
+  const tree = sourceTree(state, index, step.source, step.recursive);
+  if (tree < 0)
+    throw callError(what, tree, tree === -c.ENOENT ? "the source of a bind mount must exist on the host" : undefined);
   const stat = sys.fstat(tree);
   if (typeof stat === "number") throw callError(what, stat);
   if (step.set !== 0 || step.clear !== 0) {
     must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH, step.set, step.clear, 0, -1), `${what}: set its options`);
   }
   if (step.recSet !== 0 || step.recClear !== 0) {
-    must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, step.recSet, step.recClear, 0, -1), `${what}: set its recursive options`);
+    must(
+      sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, step.recSet, step.recClear, 0, -1),
+      `${what}: set its recursive options`,
+    );
   }
   const target = ensureInRoot(state.root, step.dest, (stat.mode & c.S_IFMT) !== c.S_IFDIR);
   must(sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH), what);
@@ -165,10 +214,15 @@ function applyDevice(step: Extract<Step, { op: "device" }>, state: RootfsState):
   }
   if (result === -c.EEXIST) {
     const stat = sys.fstatat(dir, name, c.AT_SYMLINK_NOFOLLOW);
-    const same = typeof stat !== "number" && (stat.mode & c.S_IFMT) === (step.mode & c.S_IFMT) && stat.rdevMajor === step.major && stat.rdevMinor === step.minor;
+    const same =
+      typeof stat !== "number" &&
+      (stat.mode & c.S_IFMT) === (step.mode & c.S_IFMT) &&
+      stat.rdevMajor === step.major &&
+      stat.rdevMinor === step.minor;
     if (!same) throw runtimeError("AlreadyExists", `make device ${step.path}: something else is there in the rootfs`);
   } else must(result, `make device ${step.path}`);
-  if (step.uid !== 0 || step.gid !== 0) must(sys.fchownat(dir, name, step.uid, step.gid, c.AT_SYMLINK_NOFOLLOW), `chown device ${step.path}`);
+  if (step.uid !== 0 || step.gid !== 0)
+    must(sys.fchownat(dir, name, step.uid, step.gid, c.AT_SYMLINK_NOFOLLOW), `chown device ${step.path}`);
 }
 
 function bindDevice(step: Extract<Step, { op: "device" }>, dir: number, name: string): void {
@@ -177,7 +231,10 @@ function bindDevice(step: Extract<Step, { op: "device" }>, dir: number, name: st
   const made = sys.openat(dir, name, c.O_WRONLY | c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW, 0o666);
   if (made >= 0) sys.close(made);
   const target = must(sys.openat(dir, name, c.O_PATH | c.O_NOFOLLOW, 0), `open ${step.path} in the rootfs`);
-  must(sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH), `bind device ${step.path}`);
+  must(
+    sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH),
+    `bind device ${step.path}`,
+  );
   sys.close(target);
   sys.close(tree);
 }
@@ -192,7 +249,10 @@ function applySymlink(target: string, path: string, state: RootfsState): void {
 export function privateProc(): number {
   const context = must(sys.fsopen("proc", 1), "open a private procfs");
   must(sys.fsconfig(context, 6, "", ""), "make a private procfs");
-  const fd = must(sys.fsmount(context, 1, c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC), "mount a private procfs");
+  const fd = must(
+    sys.fsmount(context, 1, c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC),
+    "mount a private procfs",
+  );
   sys.close(context);
   return fd;
 }
@@ -222,7 +282,10 @@ function applyMask(path: string, state: RootfsState): void {
   } else if (state.emptyDir < 0) {
     const context = must(sys.fsopen("tmpfs", 1), `mask ${path}`);
     must(sys.fsconfig(context, 6, "", ""), `mask ${path}`);
-    const empty = must(sys.fsmount(context, 1, c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC), `mask ${path}`);
+    const empty = must(
+      sys.fsmount(context, 1, c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC),
+      `mask ${path}`,
+    );
     sys.close(context);
     must(sys.moveMount(empty, "", target, "", onto), `mask ${path}`);
     state.emptyDir = empty;

@@ -1,7 +1,7 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespacePlan } from "../plan/namespaces.ts";
-import type { IdMapping } from "../spec/types.ts";
+import type { IdMapping, Spec } from "../spec/types.ts";
 
 /**
  * Clones init into its namespaces and returns its pid. Namespaces to join are entered by this process around the
@@ -28,7 +28,12 @@ export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, mai
     sys.close(back[i] as number);
   }
   if (pid < 0) {
-    const hint = pid === -c.EPERM ? "needs root, or a user namespace in linux.namespaces" : pid === -28 ? "raise user.max_*_namespaces" : undefined;
+    const hint =
+      pid === -c.EPERM
+        ? "needs root, or a user namespace in linux.namespaces"
+        : pid === -28
+          ? "raise user.max_*_namespaces"
+          : undefined;
     throw callError("make the container's namespaces", pid, hint);
   }
   return pid;
@@ -47,10 +52,16 @@ function enterJoins(plan: NamespacePlan): number[] {
   }
   for (let i = 0; i < opened.length; i++) {
     const join = plan.joins[i] as NamespacePlan["joins"][0];
-    const file = join.type === "pid" ? "pid_for_children" : join.type === "time" ? "time_for_children" : NAMESPACE_FILES[join.type];
+    const file =
+      join.type === "pid"
+        ? "pid_for_children"
+        : join.type === "time"
+          ? "time_for_children"
+          : NAMESPACE_FILES[join.type];
     back.push(must(sys.open(`/proc/self/ns/${file}`, c.O_RDONLY, 0), `open own ${join.type} namespace`));
     const result = sys.setns(opened[i] as number, NAMESPACE_FLAGS[join.type]);
-    if (result === -c.EINVAL) throw runtimeError("InvalidArgument", `${join.field}: ${join.path} is no ${join.type} namespace`);
+    if (result === -c.EINVAL)
+      throw runtimeError("InvalidArgument", `${join.field}: ${join.path} is no ${join.type} namespace`);
     must(result, `join ${join.type} namespace ${join.path}`);
     sys.close(opened[i] as number);
   }
@@ -82,12 +93,15 @@ function spawnThroughUser(plan: NamespacePlan, cgroupFd: number, main: () => nev
 }
 
 /** uid_map and gid_map of init; an unprivileged caller may map only itself and must give up setgroups. */
-export function writeIdMaps(pid: number, uids: readonly IdMapping[], gids: readonly IdMapping[]): void {
+export function writeIdMaps(pid: number, linux: NonNullable<Spec["linux"]>): void {
   if (sys.geteuid() !== 0) {
-    must(sys.writeFileAt(c.AT_FDCWD, `/proc/${pid}/setgroups`, "deny", c.O_WRONLY, 0), "deny setgroups in the user namespace");
+    must(
+      sys.writeFileAt(c.AT_FDCWD, `/proc/${pid}/setgroups`, "deny", c.O_WRONLY, 0),
+      "deny setgroups in the user namespace",
+    );
   }
-  writeMap(`/proc/${pid}/gid_map`, gids, "linux.gidMappings");
-  writeMap(`/proc/${pid}/uid_map`, uids, "linux.uidMappings");
+  writeMap(`/proc/${pid}/gid_map`, linux.gidMappings || [], "linux.gidMappings");
+  writeMap(`/proc/${pid}/uid_map`, linux.uidMappings || [], "linux.uidMappings");
 }
 
 function writeMap(path: string, mappings: readonly IdMapping[], field: string): void {
@@ -98,5 +112,10 @@ function writeMap(path: string, mappings: readonly IdMapping[], field: string): 
     lines.push(`${mapping.containerID} ${mapping.hostID} ${mapping.size}`);
   }
   const result = sys.writeFileAt(c.AT_FDCWD, path, `${lines.join("\n")}\n`, c.O_WRONLY, 0);
-  if (result < 0) throw callError(`write ${field} to ${path}`, result, "ranges must not overlap and must be yours to map (/etc/subuid)");
+  if (result < 0)
+    throw callError(
+      `write ${field} to ${path}`,
+      result,
+      "ranges must not overlap and must be yours to map (/etc/subuid)",
+    );
 }

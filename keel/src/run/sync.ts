@@ -10,7 +10,8 @@ export function expectWord(sync: number, word: string, died: () => RuntimeError)
   if (typeof message === "number") throw callError("read from the new process", message);
   if (message === word) return;
   if (message === "") throw died();
-  if (message.charAt(0) !== "{") throw runtimeError("Internal", `read from the new process: expected "${word}", got "${message}"`);
+  if (message.charAt(0) !== "{")
+    throw runtimeError("Internal", `read from the new process: expected "${word}", got "${message}"`);
   throw (JSON.parse(message) as { error: RuntimeError }).error;
 }
 

@@ -30,11 +30,23 @@ export function takeTerminal(slave: number): void {
 
 /** The slave on /dev/console of a root that is being built. */
 export function mountConsole(root: number, slave: number): void {
-  const made = sys.openat2(root, "dev/console", c.O_WRONLY | c.O_CREAT | c.O_NOFOLLOW | c.O_NOCTTY, 0o600, c.RESOLVE_IN_ROOT);
+  const made = sys.openat2(
+    root,
+    "dev/console",
+    c.O_WRONLY | c.O_CREAT | c.O_NOFOLLOW | c.O_NOCTTY,
+    0o600,
+    c.RESOLVE_IN_ROOT,
+  );
   if (made >= 0) sys.close(made);
-  const target = must(sys.openat2(root, "dev/console", c.O_PATH | c.O_NOFOLLOW, 0, c.RESOLVE_IN_ROOT), "open /dev/console in the rootfs");
+  const target = must(
+    sys.openat2(root, "dev/console", c.O_PATH | c.O_NOFOLLOW, 0, c.RESOLVE_IN_ROOT),
+    "open /dev/console in the rootfs",
+  );
   const tree = must(sys.openTree(slave, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH), "bind the terminal at /dev/console");
-  must(sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH), "bind the terminal at /dev/console");
+  must(
+    sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH),
+    "bind the terminal at /dev/console",
+  );
   sys.close(tree);
   sys.close(target);
 }
@@ -49,4 +61,12 @@ export function connectConsole(path: string): number {
 /** For a foreground run with a terminal: our own pair instead of a caller's socket. */
 export function consolePair(): readonly [number, number] {
   return mustGet(sys.socketpair(1), "make a socket pair for the terminal");
+}
+
+/** Our end's message from init: the master, or -1. */
+export function receiveMaster(socket: number): number {
+  const received = sys.recvFds(socket, 64);
+  if (typeof received === "number") throw callError("receive the terminal", received);
+  sys.close(socket);
+  return received.fds[0] === undefined ? -1 : received.fds[0];
 }

@@ -68,7 +68,11 @@ function filterFlags(profile: Seccomp): number {
   const names = profile.flags || [];
   for (let i = 0; i < names.length; i++) {
     const flag = FLAGS[names[i] as string];
-    if (flag === undefined) throw runtimeError("InvalidArgument", `invalid config.json: linux.seccomp.flags[${i}]: unknown flag "${names[i]}"`);
+    if (flag === undefined)
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid config.json: linux.seccomp.flags[${i}]: unknown flag "${names[i]}"`,
+      );
     // one thread: TSYNC changes nothing
     if (flag !== 1) flags = flags | flag;
   }
@@ -78,7 +82,8 @@ function filterFlags(profile: Seccomp): number {
 function action(name: string, errno: number | undefined, field: string): number {
   const base = ACTIONS[name];
   if (base === undefined) {
-    if (name === "SCMP_ACT_NOTIFY") throw runtimeError("Unimplemented", `load ${field}: SCMP_ACT_NOTIFY is not supported yet`);
+    if (name === "SCMP_ACT_NOTIFY")
+      throw runtimeError("Unimplemented", `load ${field}: SCMP_ACT_NOTIFY is not supported yet`);
     throw runtimeError("InvalidArgument", `invalid config.json: ${field}: unknown action "${name}"`);
   }
   if (name !== "SCMP_ACT_ERRNO" && name !== "SCMP_ACT_TRACE") return base;
@@ -93,10 +98,15 @@ function compile(profile: Seccomp): Uint8Array {
   const arches = profile.architectures || [];
   for (let i = 0; i < arches.length; i++) {
     const result = sys.seccompAddArch(filter, arches[i] as string);
-    if (result < 0) throw runtimeError("InvalidArgument", `invalid config.json: linux.seccomp.architectures[${i}]: unknown architecture "${arches[i]}"`);
+    if (result < 0)
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid config.json: linux.seccomp.architectures[${i}]: unknown architecture "${arches[i]}"`,
+      );
   }
   const rules = profile.syscalls || [];
-  for (let i = 0; i < rules.length; i++) addRule(filter, rules[i] as SeccompRule, defaultAction, `linux.seccomp.syscalls[${i}]`);
+  for (let i = 0; i < rules.length; i++)
+    addRule(filter, rules[i] as SeccompRule, defaultAction, `linux.seccomp.syscalls[${i}]`);
   const program = sys.seccompExport(filter);
   if (typeof program === "number") throw callError("compile the seccomp filter", program);
   return program;
@@ -113,8 +123,16 @@ function addRule(filter: number, rule: SeccompRule, defaultAction: number, field
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] as SeccompArg;
     const op = COMPARES[arg.op];
-    if (op === undefined) throw runtimeError("InvalidArgument", `invalid config.json: ${field}.args[${i}].op: unknown operator "${arg.op}"`);
-    if (arg.index > 5) throw runtimeError("InvalidArgument", `invalid config.json: ${field}.args[${i}].index: must be 0 to 5, is ${arg.index}`);
+    if (op === undefined)
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid config.json: ${field}.args[${i}].op: unknown operator "${arg.op}"`,
+      );
+    if (arg.index > 5)
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid config.json: ${field}.args[${i}].index: must be 0 to 5, is ${arg.index}`,
+      );
     if (seen[arg.index]) sameIndex = true;
     seen[arg.index] = true;
     flat.push(arg.index, op, arg.value, arg.valueTwo === undefined ? 0 : arg.valueTwo);
@@ -133,7 +151,14 @@ function addRule(filter: number, rule: SeccompRule, defaultAction: number, field
   }
 }
 
-function addOne(filter: number, what: number, number: number, args: readonly (number | string)[], name: string, field: string): void {
+function addOne(
+  filter: number,
+  what: number,
+  number: number,
+  args: readonly (number | string)[],
+  name: string,
+  field: string,
+): void {
   const result = sys.seccompRule(filter, what, number, args);
   if (result < 0 && result !== -c.EEXIST) throw callError(`add ${field} for ${name} to the seccomp filter`, result);
 }

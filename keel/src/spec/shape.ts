@@ -17,7 +17,8 @@ const WORDS: { [tag: string]: string } = {
 /** Appends one sentence for each place of `value` that does not fit `shape`: `process.args[1]: must be a string`. */
 export function checkShape(value: unknown, shape: Shape, path: string, problems: string[]): void {
   if (value === undefined || value === null) {
-    const required = typeof shape === "string" ? shape.charAt(1) === "!" : (shape as { "!"?: string })["!"] !== undefined;
+    const required =
+      typeof shape === "string" ? shape.charAt(1) === "!" : (shape as { "!"?: string })["!"] !== undefined;
     if (required) problems.push(`${path}: is required`);
     return;
   }
@@ -68,7 +69,10 @@ function fits(value: unknown, tag: string): boolean {
     case "u":
       return typeof value === "number" && value >= 0 && Math.floor(value) === value && value <= 9007199254740991;
     case "i":
-      return (typeof value === "number" && Math.floor(value) === value) || (typeof value === "string" && /^-?\d{1,20}$/.test(value));
+      return (
+        (typeof value === "number" && Math.floor(value) === value) ||
+        (typeof value === "string" && /^-?\d{1,20}$/.test(value))
+      );
     default:
       return true;
   }

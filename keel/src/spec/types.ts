@@ -36,7 +36,12 @@ export type CapabilitySet = "bounding" | "effective" | "permitted" | "inheritabl
 export interface Process {
   readonly terminal?: boolean;
   readonly consoleSize?: { readonly height: number; readonly width: number };
-  readonly user?: { readonly uid: number; readonly gid: number; readonly umask?: number; readonly additionalGids?: readonly number[] };
+  readonly user?: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly umask?: number;
+    readonly additionalGids?: readonly number[];
+  };
   readonly args: readonly string[];
   readonly env?: readonly string[];
   readonly cwd: string;

@@ -26,8 +26,15 @@ const resources: Shape = {
   devices: [{ allow: "b!", type: "s", major: "n", minor: "n", access: "s" }],
   memory: { limit: "i", reservation: "i", swap: "i", swappiness: "u", disableOOMKiller: "b" },
   cpu: {
-    shares: "i", quota: "i", period: "i", burst: "i", idle: "n",
-    realtimeRuntime: "i", realtimePeriod: "i", cpus: "s", mems: "s",
+    shares: "i",
+    quota: "i",
+    period: "i",
+    burst: "i",
+    idle: "n",
+    realtimeRuntime: "i",
+    realtimePeriod: "i",
+    cpus: "s",
+    mems: "s",
   },
   pids: { limit: "i" },
   unified: { "*": "s" },
@@ -39,10 +46,16 @@ const specShape: Shape = {
   root: { "!": "", path: "s!", readonly: "b" },
   hostname: "s",
   domainname: "s",
-  mounts: [{ destination: "s!", type: "s", source: "s", options: ["s"], uidMappings: [mapping], gidMappings: [mapping] }],
+  mounts: [
+    { destination: "s!", type: "s", source: "s", options: ["s"], uidMappings: [mapping], gidMappings: [mapping] },
+  ],
   hooks: {
-    prestart: [hook], createRuntime: [hook], createContainer: [hook],
-    startContainer: [hook], poststart: [hook], poststop: [hook],
+    prestart: [hook],
+    createRuntime: [hook],
+    createContainer: [hook],
+    startContainer: [hook],
+    poststart: [hook],
+    poststop: [hook],
   },
   annotations: { "*": "s" },
   linux: {
@@ -54,11 +67,18 @@ const specShape: Shape = {
     resources,
     rootfsPropagation: "s",
     seccomp: {
-      defaultAction: "s!", defaultErrnoRet: "u", architectures: ["s"], flags: ["s"],
-      syscalls: [{
-        names: ["s"], action: "s!", errnoRet: "u",
-        args: [{ index: "u!", value: "i!", valueTwo: "i", op: "s!" }],
-      }],
+      defaultAction: "s!",
+      defaultErrnoRet: "u",
+      architectures: ["s"],
+      flags: ["s"],
+      syscalls: [
+        {
+          names: ["s"],
+          action: "s!",
+          errnoRet: "u",
+          args: [{ index: "u!", value: "i!", valueTwo: "i", op: "s!" }],
+        },
+      ],
     },
     sysctl: { "*": "s" },
     maskedPaths: ["s"],
@@ -77,7 +97,8 @@ function has(words: string, word: string): boolean {
 /** Every rule that can be told from the text alone, before anything is touched. Throws InvalidArgument with all problems. */
 export function validateSpec(raw: unknown): Spec {
   const problems: string[] = [];
-  if (typeof raw !== "object" || raw === null) throw runtimeError("InvalidArgument", "invalid config.json: must be an object");
+  if (typeof raw !== "object" || raw === null)
+    throw runtimeError("InvalidArgument", "invalid config.json: must be an object");
   checkShape(raw, specShape, "", problems);
   if (problems.length === 0) {
     const spec = raw as Spec;
@@ -90,20 +111,24 @@ export function validateSpec(raw: unknown): Spec {
 /** The same for the process of an exec (`process.json`). */
 export function validateProcess(raw: unknown, what: string): Process {
   const problems: string[] = [];
-  if (typeof raw !== "object" || raw === null) throw runtimeError("InvalidArgument", `invalid ${what}: must be an object`);
+  if (typeof raw !== "object" || raw === null)
+    throw runtimeError("InvalidArgument", `invalid ${what}: must be an object`);
   checkShape(raw, processShape, "process", problems);
   if (problems.length === 0) checkProcess(raw as Process, problems);
-  if (problems.length > 0) throw runtimeError("InvalidArgument", `invalid ${what}: ${problems.slice(0, 20).join("; ")}`);
+  if (problems.length > 0)
+    throw runtimeError("InvalidArgument", `invalid ${what}: ${problems.slice(0, 20).join("; ")}`);
   return raw as Process;
 }
 
 function checkRules(spec: Spec, problems: string[]): void {
-  if (!/^\d+\.\d+\.\d+/.test(spec.ociVersion)) problems.push(`ociVersion: must be a version such as 1.2.0, is "${spec.ociVersion}"`);
+  if (!/^\d+\.\d+\.\d+/.test(spec.ociVersion))
+    problems.push(`ociVersion: must be a version such as 1.2.0, is "${spec.ociVersion}"`);
   if (!spec.process) problems.push("process: is required");
   else checkProcess(spec.process, problems);
   const mounts = spec.mounts || [];
   for (let i = 0; i < mounts.length; i++) {
-    if ((mounts[i] as { destination: string }).destination === "") problems.push(`mounts[${i}].destination: must not be empty`);
+    if ((mounts[i] as { destination: string }).destination === "")
+      problems.push(`mounts[${i}].destination: must not be empty`);
   }
   const hooks = spec.hooks || {};
   for (const kind in hooks) {
@@ -128,12 +153,14 @@ function checkProcess(process: Process, problems: string[]): void {
     seen[limit.type] = true;
   }
   const adj = process.oomScoreAdj;
-  if (adj !== undefined && (adj < -1000 || adj > 1000)) problems.push(`process.oomScoreAdj: must be from -1000 to 1000, is ${adj}`);
+  if (adj !== undefined && (adj < -1000 || adj > 1000))
+    problems.push(`process.oomScoreAdj: must be from -1000 to 1000, is ${adj}`);
   const caps = process.capabilities || {};
   for (const set in caps) {
     const names = caps[set as CapabilitySet] || [];
     for (let i = 0; i < names.length; i++) {
-      if (CAPABILITIES.indexOf(names[i] as string) < 0) problems.push(`process.capabilities.${set}[${i}]: unknown capability "${names[i]}"`);
+      if (CAPABILITIES.indexOf(names[i] as string) < 0)
+        problems.push(`process.capabilities.${set}[${i}]: unknown capability "${names[i]}"`);
     }
   }
 }
@@ -144,9 +171,11 @@ function checkLinux(spec: Spec, problems: string[]): void {
   const types: { [type: string]: boolean } = {};
   for (let i = 0; i < namespaces.length; i++) {
     const ns = namespaces[i] as Namespace;
-    if (!has(NAMESPACES, ns.type)) problems.push(`linux.namespaces[${i}].type: must be one of ${NAMESPACES.replace(/ /g, ", ")}, is "${ns.type}"`);
+    if (!has(NAMESPACES, ns.type))
+      problems.push(`linux.namespaces[${i}].type: must be one of ${NAMESPACES.replace(/ /g, ", ")}, is "${ns.type}"`);
     if (types[ns.type]) problems.push(`linux.namespaces[${i}].type: ${ns.type} is there twice`);
-    if (ns.path && ns.path.charAt(0) !== "/") problems.push(`linux.namespaces[${i}].path: must be absolute, is "${ns.path}"`);
+    if (ns.path && ns.path.charAt(0) !== "/")
+      problems.push(`linux.namespaces[${i}].path: must be absolute, is "${ns.path}"`);
     types[ns.type] = true;
   }
   const mapped = (linux.uidMappings || []).length > 0 || (linux.gidMappings || []).length > 0;
@@ -155,29 +184,37 @@ function checkLinux(spec: Spec, problems: string[]): void {
   if (spec.domainname && !types.uts) problems.push("domainname: needs a uts namespace in linux.namespaces");
   if (!types.mount) problems.push("linux.namespaces: a mount namespace is required");
   const propagation = linux.rootfsPropagation;
-  if (propagation && !has(PROPAGATIONS, propagation)) problems.push(`linux.rootfsPropagation: unknown value "${propagation}"`);
+  if (propagation && !has(PROPAGATIONS, propagation))
+    problems.push(`linux.rootfsPropagation: unknown value "${propagation}"`);
   const devices = linux.devices || [];
   for (let i = 0; i < devices.length; i++) {
     const device = devices[i] as { path: string; type: string };
-    if (!has("c u b p", device.type)) problems.push(`linux.devices[${i}].type: must be c, u, b or p, is "${device.type}"`);
+    if (!has("c u b p", device.type))
+      problems.push(`linux.devices[${i}].type: must be c, u, b or p, is "${device.type}"`);
     if (device.path.charAt(0) !== "/") problems.push(`linux.devices[${i}].path: must be absolute, is "${device.path}"`);
   }
   const lists = { maskedPaths: linux.maskedPaths || [], readonlyPaths: linux.readonlyPaths || [] };
   for (const field in lists) {
     const paths = lists[field as "maskedPaths"];
     for (let i = 0; i < paths.length; i++) {
-      if ((paths[i] as string).charAt(0) !== "/") problems.push(`linux.${field}[${i}]: must be absolute, is "${paths[i]}"`);
+      if ((paths[i] as string).charAt(0) !== "/")
+        problems.push(`linux.${field}[${i}]: must be absolute, is "${paths[i]}"`);
     }
   }
   checkSysctl(linux.sysctl || {}, types, problems);
   const unified = (linux.resources && linux.resources.unified) || {};
   for (const file in unified) {
-    if (file.indexOf("/") >= 0 || file === "." || file === "..") problems.push(`linux.resources.unified["${file}"]: must be a file name without "/"`);
+    if (file.indexOf("/") >= 0 || file === "." || file === "..")
+      problems.push(`linux.resources.unified["${file}"]: must be a file name without "/"`);
   }
 }
 
 /** Only sysctls that a namespace of the container holds may be set: the rest would change the host. */
-function checkSysctl(sysctl: { readonly [name: string]: string }, types: { [type: string]: boolean }, problems: string[]): void {
+function checkSysctl(
+  sysctl: { readonly [name: string]: string },
+  types: { [type: string]: boolean },
+  problems: string[],
+): void {
   for (const name in sysctl) {
     const key = name.replace(/\//g, ".");
     let needs = "";
@@ -186,6 +223,7 @@ function checkSysctl(sysctl: { readonly [name: string]: string }, types: { [type
     else if (key === "kernel.domainname" || key === "kernel.hostname") needs = "uts";
     if (/(^|[./])\.\.?([./]|$)/.test(name)) needs = "";
     if (needs === "") problems.push(`linux.sysctl["${name}"]: is not namespaced, it would change the host`);
-    else if (!types[needs]) problems.push(`linux.sysctl["${name}"]: needs a new ${needs} namespace in linux.namespaces`);
+    else if (!types[needs])
+      problems.push(`linux.sysctl["${name}"]: needs a new ${needs} namespace in linux.namespaces`);
   }
 }

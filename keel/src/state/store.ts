@@ -1,8 +1,8 @@
+import { isFrozen } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import { ensureDirs, parseJson, removeTree, writeAtomically } from "../lib/files.ts";
-import { isFrozen } from "../cgroup/apply.ts";
 import type { Spec } from "../spec/types.ts";
 
 /** state.json below `<root>/<id>`: all that later commands need without reading config.json. */
@@ -40,7 +40,11 @@ export function claimId(id: string): void {
     result = sys.mkdirat(c.AT_FDCWD, containerDir(id), 0o700);
   }
   if (result === -c.EEXIST) {
-    throw runtimeError("AlreadyExists", "container with given ID already exists", `choose another id or: keel delete ${id}`);
+    throw runtimeError(
+      "AlreadyExists",
+      "container with given ID already exists",
+      `choose another id or: keel delete ${id}`,
+    );
   }
   if (result < 0) throw callError(`make state directory ${containerDir(id)}`, result);
 }

@@ -1,0 +1,95 @@
+import { type CgroupLayout, readCgroupLayout } from "../cgroup/layout.ts";
+import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
+import { context } from "../lib/context.ts";
+import { callError } from "../lib/errors.ts";
+import { absolute, clean, parseJson } from "../lib/files.ts";
+import { type NamespacePlan, planNamespaces } from "../plan/namespaces.ts";
+import { type ProcessPlan, planProcess } from "../plan/process.ts";
+import { planRootfs } from "../plan/rootfs.ts";
+import type { Step } from "../plan/steps.ts";
+import { type Filter, filterFor } from "../seccomp/compile.ts";
+import type { Process, Spec } from "../spec/types.ts";
+import { validateSpec } from "../spec/validate.ts";
+import type { Record } from "../state/store.ts";
+
+/** Everything that is decided before anything is touched. */
+export interface CreatePlan {
+  /** config.json as it was read. */
+  readonly text: string;
+  readonly spec: Spec;
+  readonly namespaces: NamespacePlan;
+  readonly cgroup: CgroupPlan;
+  readonly unified: boolean;
+  readonly userNamespace: boolean;
+  readonly steps: readonly Step[];
+  readonly process: ProcessPlan;
+  readonly filter: Filter | undefined;
+  /** The state to come; pid, start time and cgroups are put in when there are any. */
+  readonly draft: Draft;
+}
+
+export type Draft = { -readonly [key in keyof Record]: Record[key] };
+
+export interface PlanOptions {
+  readonly id: string;
+  readonly bundle: string;
+  readonly config: string;
+  readonly noPivot: boolean;
+}
+
+/** Reads, validates and plans. */
+export function planCreate(options: PlanOptions): CreatePlan {
+  const bundle = clean(absolute(options.bundle || "."));
+  const path = options.config ? absolute(options.config) : `${bundle}/config.json`;
+  const text = sys.readFile(path);
+  if (typeof text === "number")
+    throw callError(`open ${path}`, text, "a bundle is a directory with a config.json; `keel spec` writes one");
+  const spec = validateSpec(parseJson(text, path));
+  const linux = spec.linux || {};
+  const namespaces = planNamespaces(spec);
+  const layout: CgroupLayout = readCgroupLayout();
+  const cgroup = planCgroup(options.id, linux.cgroupsPath, linux.resources, layout);
+  const userNamespace = namespaces.newUser || namespaces.joinUser !== "";
+  const steps = planRootfs(spec, {
+    bundle,
+    cgroup: layout,
+    cgroupPath: cgroup.cgroupPath,
+    cgroupNamespace: namespaces.newCgroup,
+    userNamespace,
+    noPivot: options.noPivot,
+  });
+  const process = planProcess(spec.process as Process, linux.seccomp);
+  const filter = linux.seccomp ? filterFor(linux.seccomp, context().root) : undefined;
+  const draft = draftOf(options.id, spec, bundle, userNamespace);
+  return {
+    text,
+    spec,
+    namespaces,
+    cgroup,
+    unified: layout.unified,
+    userNamespace,
+    steps,
+    process,
+    filter,
+    draft,
+  };
+}
+
+function draftOf(id: string, spec: Spec, bundle: string, userNamespace: boolean): Draft {
+  const rootfs = spec.root ? spec.root.path : "rootfs";
+  const hooks = spec.hooks || {};
+  return {
+    id,
+    pid: 0,
+    startTime: "",
+    bundle,
+    rootfs: clean(rootfs.charAt(0) === "/" ? rootfs : `${bundle}/${rootfs}`),
+    created: sys.rfc3339Nano(),
+    ociVersion: spec.ociVersion,
+    annotations: spec.annotations || {},
+    cgroups: [],
+    poststart: !!hooks.poststart,
+    poststop: !!hooks.poststop,
+    userNamespace,
+  };
+}
