@@ -23,7 +23,7 @@ async function berth(
   const code = await main(argv, {
     env: {},
     cwd: "/",
-    startedAtMs: 0,
+    startedAtMs: () => 0,
     write: (fd, data) => {
       written[fd] += String(data);
     },

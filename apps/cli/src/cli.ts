@@ -12,7 +12,7 @@ import { VERSION } from "./version.ts";
 export interface Host {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
-  readonly startedAtMs: number;
+  startedAtMs(): number;
   /** Writes all of it before it returns; throws EPIPE when the reader is gone. */
   write(fd: Fd, data: string | Uint8Array): void;
   openEngine(options: { readonly root: string | undefined; readonly runRoot: string | undefined }): Promise<Engine>;
@@ -126,7 +126,7 @@ async function runCommand(plan: Extract<Plan, { kind: "run" }>, host: Host): Pro
     startedAtMs: host.startedAtMs,
     stdout: byteWriter(1),
     stderr: byteWriter(2),
-    progress: () => openProgress(host),
+    progress: () => lazyProgress(host),
     notice: (text) => host.write(2, text),
   };
   try {
@@ -140,6 +140,15 @@ function print(result: Result, host: Host): number | Promise<number> {
   if (Symbol.asyncIterator in result) return writeChunks(result as AsyncGenerator<Chunk, number>, host.write);
   if (result.text !== undefined) host.write(1, result.text);
   return result.code ?? 0;
+}
+
+/** Looks at the terminal with the first event: most runs have nothing to pull, and process.stderr costs 3 ms. */
+function lazyProgress(host: Host): Progress {
+  let opened: Progress | undefined;
+  return {
+    onProgress: (event) => (opened ??= openProgress(host)).onProgress(event),
+    end: () => opened?.end(),
+  };
 }
 
 function openProgress({ env, write }: Host): Progress {

@@ -55,7 +55,7 @@ export interface Context {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   /** Unix time of this process' start, ms with fractions. */
-  readonly startedAtMs: number;
+  startedAtMs(): number;
   /** Standard streams for bytes of a running container; each resolves when the bytes are written. */
   readonly stdout: (data: Uint8Array) => Promise<void>;
   readonly stderr: (data: Uint8Array) => Promise<void>;

@@ -117,7 +117,7 @@ function specOf(context: Context, args: readonly string[], flags: ContainerFlags
   };
   const spec = buildSpec(args, flags, { env: context.env, cwd: context.cwd, readFile }, foreground);
   if (!TIMED_IMAGE.test(spec.image)) return spec;
-  const startedAtUs = Math.round(context.startedAtMs * 1000);
+  const startedAtUs = Math.round(context.startedAtMs() * 1000);
   return { ...spec, env: [`BERTH_STARTED_AT=${startedAtUs}000`, ...spec.env] };
 }
 
