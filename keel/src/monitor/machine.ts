@@ -102,6 +102,8 @@ export function onReady(m: Machine, autoCreate: boolean): Action[] {
 /** Actions for a client's request, or undefined: it has to wait until the runtime command under way has ended. */
 export function onRequest(m: Machine, client: number, request: MonitorRequest): Action[] | undefined {
   const op = request.op;
+  // replies go out in the order of the requests, and the one before is not answered yet
+  if (m.asker === client) return undefined;
   switch (op) {
     case "state":
       return [accepted(m, client, op)];
@@ -125,7 +127,8 @@ export function onRequest(m: Machine, client: number, request: MonitorRequest): 
         return [refused(client, op, "signal", m, m.phase === "ready" ? "it is not created" : "it has exited")];
       return [{ do: op, client, signal: request.signal }];
     default:
-      return m.op === "create" || m.op === "start" ? undefined : lifeRequest(m, client, op);
+      // replies keep the order of requests: the failure of a create is told when all is undone, and ends the connection
+      return m.op === "create" || m.op === "start" || m.goal === "failed" ? undefined : lifeRequest(m, client, op);
   }
 }
 

@@ -22,11 +22,13 @@ const MAX_USER_FILE_BYTES = 1 << 20;
  */
 export async function writeBundle(ctx: Context, row: ContainerRow, image: Image, paths: ContainerPaths): Promise<void> {
   const { spec } = row;
-  const attached = spec.network === "bridge" ? connect(ctx, row, paths) : undefined;
-  await populate(ctx, row, paths);
-  const network = await attached;
+  const connected = spec.network === "bridge" ? connect(ctx, row, paths) : undefined;
+  // Side by side, and neither may go on behind the clean-up that the other's failure brings.
+  const [network, populated] = await Promise.allSettled([connected, populate(ctx, row, paths)]);
+  if (network.status === "rejected") throw network.reason;
+  if (populated.status === "rejected") throw populated.reason;
   const hostname = planHostname(spec, row.id, hostHostname());
-  writeFiles(row, paths, hostname, network);
+  writeFiles(row, paths, hostname, network.value);
   const config = planSpec({
     id: row.id,
     spec,
@@ -80,7 +82,7 @@ function writeFiles(
     gateway: network?.gateway,
     host: isHost ? readFileSync("/etc/hosts", "utf8") : undefined,
   });
-  const resolvConf = planResolvConf({ host: readHostResolvConf(), hostNetwork: isHost, dns: spec.dns });
+  const resolvConf = planResolvConf({ host: readHostResolvConf(isHost), hostNetwork: isHost, dns: spec.dns });
   writeFileSync(paths.hosts, hosts, { mode: 0o644 });
   writeFileSync(paths.resolvConf, resolvConf, { mode: 0o644 });
   writeFileSync(paths.hostname, `${hostname}\n`, { mode: 0o644 });
