@@ -41,8 +41,21 @@ const FORBIDDEN_GLOBALS: ReadonlySet<string> = new Set([
 
 /** Methods of built-in objects that do not exist there, with names that are nothing else's. */
 const FORBIDDEN_METHODS: ReadonlySet<string> = new Set([
-  ...["copyWithin", "findLast", "findLastIndex", "flatMap", "fromEntries", "getOwnPropertyDescriptors", "hasOwn"],
-  ...["matchAll", "padEnd", "padStart", "replaceAll", "toReversed", "toSorted", "trimEnd", "trimStart"],
+  "copyWithin",
+  "findLast",
+  "findLastIndex",
+  "flatMap",
+  "fromEntries",
+  "getOwnPropertyDescriptors",
+  "hasOwn",
+  "matchAll",
+  "padEnd",
+  "padStart",
+  "replaceAll",
+  "toReversed",
+  "toSorted",
+  "trimEnd",
+  "trimStart",
 ]);
 
 /** Binary operators and assignments newer than ES5. */
@@ -90,6 +103,38 @@ function isName(parent: Node, field: string): boolean {
   return field === "key" || field === "label";
 }
 
+/** The name that this node declares, if it declares one. */
+function declaredBy(node: Node): string | undefined {
+  const field = { VariableDeclarator: "id", Parameter: "pat" }[node.type ?? ""] ?? "identifier";
+  const name = node[field];
+  return isNode(name) && name.type === "Identifier" ? String(name["value"]) : undefined;
+}
+
+interface Fault {
+  readonly at: number;
+  readonly text: string;
+  /** Only a fault if nothing of this name is declared in the script. */
+  readonly global?: string;
+}
+
+/** Collects the faults and the declared names of the tree below `node`. */
+function visit(node: Node, at: number, found: Fault[], declared: Set<string>): void {
+  const span = node["span"] as { readonly start: number } | undefined;
+  const here = span === undefined || span.start === 0 ? at : span.start;
+  const text = faultOf(node) ?? memberFault(node);
+  if (text !== undefined) found.push({ at: here, text });
+  const own = declaredBy(node);
+  if (own !== undefined) declared.add(own);
+  for (const [field, value] of Object.entries(node)) {
+    for (const child of Array.isArray(value) ? value : [value]) {
+      if (!isNode(child)) continue;
+      const global = child.type === "Identifier" && !isName(node, field) ? String(child["value"]) : "";
+      if (FORBIDDEN_GLOBALS.has(global)) found.push({ at: here, text: `${global} does not exist`, global });
+      visit(child, here, found, declared);
+    }
+  }
+}
+
 /**
  * Every fault of one lowered script.
  *
@@ -97,37 +142,15 @@ function isName(parent: Node, field: string): boolean {
  * @returns one line per fault, `<line>: <what>`; empty when Duktape can run it
  */
 export function findEs5Faults(code: string): string[] {
-  const bytes = Buffer.from(code);
-  const program = parseSync(code, { syntax: "ecmascript", target: "es2022" });
+  // positions count from the program's first token: an empty statement puts that at the very beginning
+  const text = `;${code}`;
+  const bytes = Buffer.from(text);
+  const program = parseSync(text, { syntax: "ecmascript", target: "es2022" });
   const origin = program.span.start;
   const declared = new Set<string>();
-  const found: { readonly at: number; readonly text: string; readonly global?: string }[] = [];
-
-  const visit = (node: Node, at: number): void => {
-    const span = node["span"] as { readonly start: number } | undefined;
-    const here = span === undefined || span.start === 0 ? at : span.start;
-    const text = faultOf(node) ?? memberFault(node);
-    if (text !== undefined) found.push({ at: here, text });
-    if (node.type === "VariableDeclarator" && isNode(node["id"])) declared.add(String(node["id"]["value"]));
-    if (node.type === "FunctionDeclaration" && isNode(node["identifier"]))
-      declared.add(String(node["identifier"]["value"]));
-    if (node.type === "Parameter" && isNode(node["pat"])) declared.add(String(node["pat"]["value"]));
-    for (const [field, value] of Object.entries(node)) {
-      for (const child of Array.isArray(value) ? value : [value]) {
-        if (!isNode(child)) continue;
-        const name = child.type === "Identifier" ? String(child["value"]) : "";
-        if (FORBIDDEN_GLOBALS.has(name) && !isName(node, field))
-          found.push({ at: here, text: `${name} does not exist`, global: name });
-        visit(child, here);
-      }
-    }
-  };
-  visit(program as unknown as Node, origin);
-  const line = (at: number): number =>
-    bytes
-      .subarray(0, at - origin)
-      .toString()
-      .split("\n").length;
+  const found: Fault[] = [];
+  visit(program as unknown as Node, origin, found, declared);
+  const line = (at: number): number => bytes.toString("utf8", 0, at - origin).split("\n").length;
   return found
     .filter((fault) => fault.global === undefined || !declared.has(fault.global))
     .map((fault) => `${line(fault.at)}: ${fault.text}`);

@@ -16,7 +16,8 @@ struct how {
 };
 
 static duk_ret_t do_open(duk_context *ctx) {
-  return keel_result(ctx, open(keel_string(ctx, 0), keel_int(ctx, 1) | O_CLOEXEC, keel_uint(ctx, 2)));
+  /* musl follows open(O_CLOEXEC) with a fcntl for kernels before 2.6.23; openat it calls plainly */
+  return keel_result(ctx, openat(AT_FDCWD, keel_string(ctx, 0), keel_int(ctx, 1) | O_CLOEXEC, keel_uint(ctx, 2)));
 }
 
 static duk_ret_t do_openat(duk_context *ctx) {
@@ -105,7 +106,7 @@ static duk_ret_t read_whole(duk_context *ctx, int fd) {
   return 1;
 }
 
-static duk_ret_t read_file(duk_context *ctx) { return read_whole(ctx, open(keel_string(ctx, 0), O_RDONLY | O_CLOEXEC)); }
+static duk_ret_t read_file(duk_context *ctx) { return read_whole(ctx, openat(AT_FDCWD, keel_string(ctx, 0), O_RDONLY | O_CLOEXEC)); }
 
 static duk_ret_t read_file_at(duk_context *ctx) {
   return read_whole(ctx, openat(keel_int(ctx, 0), keel_string(ctx, 1), O_RDONLY | O_CLOEXEC));

@@ -7,6 +7,7 @@ export function makeCgroups(plan: CgroupPlan, made: string[]): void {
   for (let i = 0; i < plan.dirs.length; i++) {
     const dir = plan.dirs[i] as CgroupDir;
     makeDir(dir, plan.delegate, made);
+    if (dir.writes.length === 0) continue;
     const fd = must(sys.open(dir.path, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${dir.path}`);
     for (let k = 0; k < dir.writes.length; k++) applyWrite(fd, dir, dir.writes[k] as CgroupWrite);
     sys.close(fd);
@@ -112,12 +113,22 @@ function applyWrite(fd: number, dir: CgroupDir, write: CgroupWrite): void {
   sys.close(file);
 }
 
-/** Moves a process into the cgroups of every hierarchy. */
-export function joinCgroups(paths: readonly string[], pid: number): void {
+/**
+ * Moves this process into the v1 cgroups. A thread that moves itself ("0" in `tasks`) is the one case for which the
+ * kernel needs no lock on all processes of the system, whose first holder waits for an RCU grace period: 1 to 20 ms.
+ */
+export function joinSelf(paths: readonly string[]): void {
   for (let i = 0; i < paths.length; i++) {
-    const result = sys.writeFileAt(c.AT_FDCWD, `${paths[i]}/cgroup.procs`, String(pid), c.O_WRONLY, 0);
+    const result = sys.writeFileAt(c.AT_FDCWD, `${paths[i]}/tasks`, "0", c.O_WRONLY, 0);
     if (result < 0 && result !== -c.ENOENT) throw callError(`join cgroup ${paths[i]}`, result);
   }
+}
+
+/** Directory of the version 2 cgroup that a process is in now; it may have moved below the one it was made in. */
+export function unifiedCgroup(pid: number, otherwise: string): string {
+  const text = sys.readFile(`/proc/${pid}/cgroup`);
+  const match = typeof text === "string" ? /^0::(\/.*)$/m.exec(text) : null;
+  return match ? `/sys/fs/cgroup${match[1]}` : otherwise;
 }
 
 /** Removes the cgroups with whatever groups the container made below; retries while the kernel still ends processes. */

@@ -93,6 +93,7 @@ export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EISDIR = 21;
 export const EINVAL = 22;
+export const ENOSPC = 28;
 export const EROFS = 30;
 export const ELOOP = 40;
 export const ENOSYS = 38;

@@ -25,8 +25,13 @@ export const NAMESPACE_FILES: { readonly [type in NamespaceType]: string } = {
 };
 
 export interface NamespacePlan {
-  /** CLONE_NEW* of the one clone3 call that makes init; the cgroup namespace comes later, after joining the cgroup. */
+  /** CLONE_NEW* of the one clone3 call that makes init. */
   readonly cloneFlags: number;
+  /**
+   * CLONE_NEW* that init makes by itself, while its parent goes on: without a user namespace the order is free. The
+   * cgroup namespace is not among them, it comes after joining the cgroup.
+   */
+  readonly ownFlags: number;
   readonly newCgroup: boolean;
   readonly newNetwork: boolean;
   readonly newUser: boolean;
@@ -63,5 +68,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
     if (ns.type === "network") newNetwork = true;
     if (ns.type === "user") newUser = true;
   }
-  return { cloneFlags: cloneFlags >>> 0, newCgroup, newNetwork, newUser, newTime, joins, joinMount, joinUser };
+  const born = newUser || joinUser !== "" ? cloneFlags : cloneFlags & c.CLONE_NEWPID;
+  const ownFlags = cloneFlags & ~born;
+  return { cloneFlags: born >>> 0, ownFlags: ownFlags >>> 0, newCgroup, newNetwork, newUser, newTime, joins, joinMount, joinUser };
 }

@@ -2,7 +2,7 @@ import type { CgroupLayout } from "../cgroup/layout.ts";
 import * as c from "../lib/consts.ts";
 import { absolute, clean } from "../lib/files.ts";
 import { parseMountOptions } from "../lib/mountopts.ts";
-import type { Device, Spec, SpecMount } from "../spec/types.ts";
+import type { Device, HookKind, Spec, SpecMount } from "../spec/types.ts";
 import { planCgroupMount } from "./cgroup-mount.ts";
 import type { Step } from "./steps.ts";
 
@@ -49,11 +49,35 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   const root = rootPath.charAt(0) === "/" ? rootPath : `${facts.bundle}/${rootPath}`;
   steps.push({ op: "root", path: clean(root) });
   const mounts = spec.mounts || [];
-  for (let i = 0; i < mounts.length; i++) planMount(mounts[i] as SpecMount, facts, steps);
+  let joined = false;
+  for (let i = 0; i < mounts.length; i++) {
+    const mount = mounts[i] as SpecMount;
+    // as late as can be: the parent makes the cgroups while we mount
+    if (!joined && (mount.type === "cgroup" || mount.type === "cgroup2")) {
+      joined = true;
+      steps.push({ op: "join" });
+    }
+    planMount(mount, facts, steps);
+  }
+  if (!joined) steps.push({ op: "join" });
   planDevices(linux.devices || [], facts.userNamespace, steps);
   if (spec.process && spec.process.terminal) steps.push({ op: "console" });
-  if (spec.hooks && spec.hooks.createContainer && spec.hooks.createContainer.length > 0)
-    steps.push({ op: "hooks", kind: "createContainer" });
+  planHooks(spec.hooks || {}, steps);
+  planInside(spec, steps);
+  steps.push(facts.noPivot ? { op: "chroot" } : { op: "pivot" });
+  if (linux.rootfsPropagation) steps.push({ op: "propagation", flags: propagation });
+  return steps;
+}
+
+function planHooks(hooks: NonNullable<Spec["hooks"]>, steps: Step[]): void {
+  const has = (kind: HookKind): boolean => (hooks[kind] || []).length > 0;
+  if (has("prestart") || has("createRuntime")) steps.push({ op: "hooks", kind: "createRuntime" });
+  if (has("createContainer")) steps.push({ op: "hooks", kind: "createContainer" });
+}
+
+/** What is done to the finished tree. */
+function planInside(spec: Spec, steps: Step[]): void {
+  const linux = spec.linux || {};
   const sysctl = linux.sysctl || {};
   for (const name in sysctl) {
     // dots separate directories, unless the name is written with slashes
@@ -67,9 +91,6 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   const masked = linux.maskedPaths || [];
   for (let i = 0; i < masked.length; i++) steps.push({ op: "mask", path: masked[i] as string });
   if (spec.root && spec.root.readonly) steps.push({ op: "remountReadonly", path: "/" });
-  steps.push(facts.noPivot ? { op: "chroot" } : { op: "pivot" });
-  if (linux.rootfsPropagation) steps.push({ op: "propagation", flags: propagation });
-  return steps;
 }
 
 function propagationFlags(word: string): number {

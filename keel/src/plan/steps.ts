@@ -54,6 +54,9 @@ export type Step =
   | { readonly op: "remountReadonly"; readonly path: string }
   /** Slave of the terminal on /dev/console; present only with `process.terminal`. */
   | { readonly op: "console" }
-  | { readonly op: "hooks"; readonly kind: "createContainer" }
+  /** createRuntime, and prestart before it, are the parent's: init waits for it. */
+  | { readonly op: "hooks"; readonly kind: "createRuntime" | "createContainer" }
+  /** Become a member of the container's cgroups, and have a cgroup namespace from there on. */
+  | { readonly op: "join" }
   | { readonly op: "pivot" }
   | { readonly op: "chroot" };

@@ -1,4 +1,4 @@
-import { joinCgroups, listProcesses, makeCgroups, removeCgroups } from "../cgroup/apply.ts";
+import { listProcesses, makeCgroups, removeCgroups } from "../cgroup/apply.ts";
 import { attachDeviceProgram } from "../cgroup/bpf.ts";
 import * as c from "../lib/consts.ts";
 import { must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
@@ -10,9 +10,10 @@ import {
   ociState,
   processStat,
   type Record,
+  prepareState,
+  publishState,
   removeRecord,
   START_SOCKET,
-  writeRecord,
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
 import { initMain } from "./init.ts";
@@ -20,7 +21,7 @@ import { applyResourceLimits } from "./limits.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { openSources } from "./rootfs.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
-import { expectWord } from "./sync.ts";
+import { expectWord, nextWord } from "./sync.ts";
 import { connectConsole, consolePair, receiveMaster } from "./terminal.ts";
 
 export interface CreateOptions {
@@ -69,8 +70,8 @@ export function createContainer(options: CreateOptions): Created {
 
 function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const { spec, namespaces } = plan;
-  makeCgroups(plan.cgroup, undo.cgroups);
-  if (plan.cgroup.devices) attachDeviceProgram(undo.cgroups[0] as string, plan.cgroup.devices);
+  // init is born in a version 2 cgroup, and moves itself into those of version 1 while it builds its root
+  if (plan.unified) makeContainerCgroups(plan, undo);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
   const dir = containerDir(options.id);
   const start = options.immediate ? -1 : must(sys.unixListen(`${dir}/${START_SOCKET}`, 1, 1), "make the start socket");
@@ -84,6 +85,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       namespaces,
       steps: plan.steps,
       trees,
+      cgroups: plan.unified ? [] : cgroupPaths(plan),
       process: plan.process,
       filter: plan.filter,
       sync: theirs,
@@ -99,18 +101,14 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   closeAll(trees);
   closeAll([theirs, start, consoleSocket]);
   if (namespaces.newUser) writeIdMaps(pid, spec.linux || {});
-  if (!plan.unified) joinCgroups(undo.cgroups, pid);
-  const record = completeDraft(plan.draft, pid, undo.cgroups);
-  // both run in the runtime's namespaces, with the container's made but not yet entered (runtime-spec "Lifecycle")
-  if (spec.hooks) {
-    runHooks("prestart", spec.hooks.prestart, ociState(record, "creating"));
-    runHooks("createRuntime", spec.hooks.createRuntime, ociState(record, "creating"));
-  }
+  if (!plan.unified) makeContainerCgroups(plan, undo);
   must(sys.write(mine, "go"), "let the container's init go on");
-  expectWord(mine, "ready", () => initDied(pid));
+  const record = completeDraft(plan.draft, pid, undo.cgroups);
+  prepareRecord(record, plan.text);
+  awaitReady(mine, record, spec);
   applyResourceLimits(pid, plan.process);
   const master = masterSocket < 0 ? -1 : receiveMaster(masterSocket);
-  keepRecord(record, plan.text);
+  publishState(record.id);
   if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
   if (options.immediate) {
     must(sys.write(mine, "go"), "start the program");
@@ -118,6 +116,31 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   }
   sys.close(mine);
   return { record, spec, master };
+}
+
+function makeContainerCgroups(plan: CreatePlan, undo: Undo): void {
+  makeCgroups(plan.cgroup, undo.cgroups);
+  if (plan.cgroup.devices) attachDeviceProgram(undo.cgroups[0] as string, plan.cgroup.devices);
+}
+
+function cgroupPaths(plan: CreatePlan): string[] {
+  const paths: string[] = [];
+  for (let i = 0; i < plan.cgroup.dirs.length; i++) paths.push((plan.cgroup.dirs[i] as { path: string }).path);
+  return paths;
+}
+
+/** Init builds its root and stands before its program; in between it may ask for hooks. */
+function awaitReady(sync: number, record: Record, spec: Spec): void {
+  let word = nextWord(sync);
+  if (word === "hooks") {
+    const hooks = spec.hooks || {};
+    // both run in the runtime's namespaces, with the container's made but not yet entered (runtime-spec "Lifecycle")
+    runHooks("prestart", hooks.prestart, ociState(record, "creating"));
+    runHooks("createRuntime", hooks.createRuntime, ociState(record, "creating"));
+    must(sys.write(sync, "go"), "let the container's init go on");
+    word = nextWord(sync);
+  }
+  if (word !== "ready") throw initDied(record.pid);
 }
 
 /** [where the master arrives, what init sends it over]; -1 for none. */
@@ -139,11 +162,12 @@ function completeDraft(draft: Draft, pid: number, cgroups: readonly string[]): R
   return draft;
 }
 
-function keepRecord(record: Record, config: string): void {
+/** Everything but the rename that makes the container known: init is busy meanwhile. */
+function prepareRecord(record: Record, config: string): void {
   const path = `${containerDir(record.id)}/config.json`;
   const flags = c.O_WRONLY | c.O_CREAT | c.O_NOFOLLOW;
   must(sys.writeFileAt(c.AT_FDCWD, path, config, flags, 0o600), "keep a copy of config.json");
-  writeRecord(record);
+  prepareState(record);
 }
 
 function checkTerminal(terminal: boolean, options: CreateOptions): void {

@@ -1,4 +1,4 @@
-import { joinCgroups } from "../cgroup/apply.ts";
+import { joinSelf, unifiedCgroup } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
@@ -68,18 +68,20 @@ export function execInContainer(options: ExecOptions): Executed {
   // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
   must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
   must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
-  const pid = sys.clone(0, -1);
+  const cgroup = record.unified
+    ? must(sys.open(unifiedCgroup(record.pid, record.cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0), "open the container's cgroup")
+    : -1;
+  const pid = sys.clone(0, cgroup);
   if (pid === 0) {
     sys.close(mine);
     childMain({ plan, filter, sync: theirs, consoleSocket, preserveFds: options.preserveFds, pidfd, record });
   }
   sys.close(theirs);
   sys.close(pidfd);
+  if (cgroup >= 0) sys.close(cgroup);
   if (consoleSocket >= 0) sys.close(consoleSocket);
   if (pid < 0) throw callError("start a process in the container", pid);
   try {
-    joinCgroups(record.cgroups, pid);
-    must(sys.write(mine, "go"), "let the process go on");
     expectWord(mine, "ready", died);
     applyResourceLimits(pid, plan);
     if (keep) {
@@ -115,7 +117,7 @@ function childMain(child: Child): never {
 
 function runChild(child: Child): void {
   const { plan, sync, record } = child;
-  if (sys.read(sync, 16) !== "go") sys.exit(255);
+  if (!record.unified) joinSelf(record.cgroups);
   const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
   must(
     sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags),

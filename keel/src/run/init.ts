@@ -1,3 +1,4 @@
+import { joinSelf } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import type { NamespacePlan } from "../plan/namespaces.ts";
@@ -8,6 +9,7 @@ import type { Spec } from "../spec/types.ts";
 import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
 import { runHooks } from "./hooks.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
+import { namespaceError } from "./spawn.ts";
 import { sendError } from "./sync.ts";
 import { mountConsole, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
 
@@ -21,7 +23,9 @@ export interface InitPlan {
   readonly trees: readonly number[];
   readonly process: ProcessPlan;
   readonly filter: Filter | undefined;
-  /** Seqpacket to the parent: we get "go", it gets one JSON message per stage. */
+  /** Version 1 cgroups to join; with version 2 init is born in its own. */
+  readonly cgroups: readonly string[];
+  /** Seqpacket to the parent: we get "go", it gets one message per stage. */
   readonly sync: number;
   /** Listening socket for `keel start`; -1: go on at once (`run`). */
   readonly start: number;
@@ -50,21 +54,21 @@ export function initMain(plan: InitPlan): never {
 function runInit(plan: InitPlan, report: { fd: number }): void {
   const { namespaces, process } = plan;
   must(sys.setsid(), "start a session");
-  if (namespaces.joinMount !== "") {
-    const fd = must(sys.open(namespaces.joinMount, c.O_RDONLY, 0), `open ${namespaces.joinMount}`);
-    must(sys.setns(fd, c.CLONE_NEWNS), `join mount namespace ${namespaces.joinMount}`);
-    sys.close(fd);
+  if (namespaces.ownFlags !== 0) {
+    const made = sys.unshare(namespaces.ownFlags);
+    if (made < 0) throw namespaceError(made);
   }
-  // the parent writes id maps and cgroup membership first
-  const go = sys.read(plan.sync, 16);
-  if (go !== "go") sys.exit(1);
-  if (namespaces.newUser || namespaces.joinUser !== "") becomeMappedRoot();
-  if (namespaces.newCgroup) must(sys.unshare(c.CLONE_NEWCGROUP), "make a cgroup namespace");
+  const mapped = namespaces.newUser || namespaces.joinUser !== "";
+  const early = mapped || namespaces.joinMount !== "";
+  // the cgroups belong to the host's root, and a joined mount namespace may not show them
+  if (early) joinCgroup(plan);
+  if (namespaces.joinMount !== "") joinMountNamespace(namespaces.joinMount);
+  if (mapped) becomeMappedRoot();
   if (namespaces.newNetwork) must(sys.interfaceUp("lo"), "bring up the loopback interface");
   if (plan.newKeyring) joinKeyring(plan.id);
   if (plan.spec.hostname) must(sys.sethostname(plan.spec.hostname), `set hostname to ${plan.spec.hostname}`);
   if (plan.spec.domainname) must(sys.setdomainname(plan.spec.domainname), `set domainname to ${plan.spec.domainname}`);
-  const slave = buildRoot(plan);
+  const slave = buildRoot(plan, early);
   if (slave >= 0) takeTerminal(slave);
   // what still points to the host goes before anything of the image is looked at (CVE-2024-21626)
   closeHostFds(plan);
@@ -105,15 +109,33 @@ function becomeMappedRoot(): void {
   must(sys.setresuid(0, 0, 0), "become root in the user namespace");
 }
 
+function awaitGo(plan: InitPlan): void {
+  // the end of the stream: the parent is gone, and nobody would hear of an error
+  if (sys.read(plan.sync, 16) !== "go") sys.exit(1);
+}
+
+/** The parent has made the cgroups, and written the id maps. */
+function joinCgroup(plan: InitPlan): void {
+  awaitGo(plan);
+  joinSelf(plan.cgroups);
+  if (plan.namespaces.newCgroup) must(sys.unshare(c.CLONE_NEWCGROUP), "make a cgroup namespace");
+}
+
+function joinMountNamespace(path: string): void {
+  const fd = must(sys.open(path, c.O_RDONLY, 0), `open ${path}`);
+  must(sys.setns(fd, c.CLONE_NEWNS), `join mount namespace ${path}`);
+  sys.close(fd);
+}
+
 /** Builds the root and enters it; returns the terminal's slave or -1. */
-function buildRoot(plan: InitPlan): number {
+function buildRoot(plan: InitPlan, joined: boolean): number {
   let slave = -1;
   sys.umask(0);
-  const state = newRootfsState(
-    plan.trees,
-    () => {
+  const state = newRootfsState(plan.trees, {
+    console: (root) => {
+      const resolve = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS;
       const pts = must(
-        sys.openat2(state.root, "dev/pts", c.O_PATH | c.O_DIRECTORY, 0, c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS),
+        sys.openat2(root, "dev/pts", c.O_PATH | c.O_DIRECTORY, 0, resolve),
         "open /dev/pts for the terminal (mounts must hold a devpts)",
       );
       const terminal = openTerminal(pts, "ptmx", plan.process);
@@ -121,10 +143,19 @@ function buildRoot(plan: InitPlan): number {
       slave = terminal.slave;
       sendMaster(plan.consoleSocket, terminal.master);
       sys.close(terminal.master);
-      mountConsole(state.root, slave);
+      mountConsole(root, slave);
     },
-    (kind) => runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState),
-  );
+    hooks: (kind) => {
+      if (kind === "createContainer") runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState);
+      else {
+        sys.write(plan.sync, "hooks");
+        awaitGo(plan);
+      }
+    },
+    join: () => {
+      if (!joined) joinCgroup(plan);
+    },
+  });
   let last = sys.clockMonotonicUs();
   const trace = plan.trace
     ? (step: Step) => {

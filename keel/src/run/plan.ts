@@ -60,7 +60,9 @@ export function planCreate(options: PlanOptions): CreatePlan {
   });
   const process = planProcess(spec.process as Process, linux.seccomp);
   const filter = linux.seccomp ? filterFor(linux.seccomp, context().root) : undefined;
-  const draft = draftOf(options.id, spec, bundle, userNamespace);
+  const draft = draftOf(options.id, spec, bundle);
+  draft.userNamespace = userNamespace;
+  draft.unified = layout.unified;
   return {
     text,
     spec,
@@ -75,7 +77,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
   };
 }
 
-function draftOf(id: string, spec: Spec, bundle: string, userNamespace: boolean): Draft {
+function draftOf(id: string, spec: Spec, bundle: string): Draft {
   const rootfs = spec.root ? spec.root.path : "rootfs";
   const hooks = spec.hooks || {};
   return {
@@ -90,6 +92,7 @@ function draftOf(id: string, spec: Spec, bundle: string, userNamespace: boolean)
     cgroups: [],
     poststart: !!hooks.poststart,
     poststop: !!hooks.poststop,
-    userNamespace,
+    userNamespace: false,
+    unified: false,
   };
 }

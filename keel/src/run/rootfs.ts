@@ -15,16 +15,18 @@ export interface RootfsState {
   devDirPath: string;
   /** See InitPlan. */
   readonly trees: readonly number[];
-  readonly console: () => void;
-  readonly hooks: (kind: "createContainer") => void;
+  readonly calls: RootfsCalls;
 }
 
-export function newRootfsState(
-  trees: readonly number[],
-  consoleStep: () => void,
-  hooks: (kind: "createContainer") => void,
-): RootfsState {
-  return { root: -1, hostNull: -1, emptyDir: -1, devDir: -1, devDirPath: "", trees, console: consoleStep, hooks };
+/** Steps that need more than the tree. */
+export interface RootfsCalls {
+  readonly console: (root: number) => void;
+  readonly hooks: (kind: "createRuntime" | "createContainer") => void;
+  readonly join: () => void;
+}
+
+export function newRootfsState(trees: readonly number[], calls: RootfsCalls): RootfsState {
+  return { root: -1, hostNull: -1, emptyDir: -1, devDir: -1, devDirPath: "", trees, calls };
 }
 
 /** The only loop with effects in the mount namespace; each step names itself in its error. */
@@ -76,10 +78,13 @@ function applyStep(step: Step, state: RootfsState, index: number): void {
       setReadonly(step.path, state);
       return;
     case "console":
-      state.console();
+      state.calls.console(state.root);
       return;
     case "hooks":
-      state.hooks(step.kind);
+      state.calls.hooks(step.kind);
+      return;
+    case "join":
+      state.calls.join();
       return;
     case "pivot":
       pivot(state);
@@ -96,10 +101,15 @@ function applyStep(step: Step, state: RootfsState, index: number): void {
  */
 export function openSources(steps: readonly Step[]): number[] {
   const trees: number[] = [];
+  let propagation = c.MS_PRIVATE;
   for (let i = 0; i < steps.length; i++) {
     const step = steps[i] as Step;
+    // a copy of a shared mount is its peer: what the container mounts there would show on the host
+    if (step.op === "propagation" && i === 0) propagation = step.flags & ~c.MS_REC;
     if (step.op === "root") trees[i] = openSource(step.path, true);
     else trees[i] = step.op === "bind" ? openSource(step.source, step.recursive) : -1;
+    const tree = trees[i] as number;
+    if (tree >= 0) must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, 0, 0, propagation, -1), "make the copy of a mount private");
   }
   return trees;
 }

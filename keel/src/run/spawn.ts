@@ -1,5 +1,5 @@
 import * as c from "../lib/consts.ts";
-import { callError, must, runtimeError } from "../lib/errors.ts";
+import { callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespacePlan } from "../plan/namespaces.ts";
 import type { IdMapping, Spec } from "../spec/types.ts";
 
@@ -27,16 +27,15 @@ export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, mai
     must(sys.setns(back[i] as number, 0), "return to the runtime's own namespace");
     sys.close(back[i] as number);
   }
-  if (pid < 0) {
-    const hint =
-      pid === -c.EPERM
-        ? "needs root, or a user namespace in linux.namespaces"
-        : pid === -28
-          ? "raise user.max_*_namespaces"
-          : undefined;
-    throw callError("make the container's namespaces", pid, hint);
-  }
+  if (pid < 0) throw namespaceError(pid);
   return pid;
+}
+
+export function namespaceError(result: number): RuntimeError {
+  let hint: string | undefined;
+  if (result === -c.EPERM) hint = "needs root, or a user namespace in linux.namespaces";
+  else if (result === -c.ENOSPC) hint = "raise user.max_*_namespaces";
+  return callError("make the container's namespaces", result, hint);
 }
 
 /** Enters every namespace to join; returns descriptors of our own ones. */

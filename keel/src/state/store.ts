@@ -2,7 +2,7 @@ import { isFrozen } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
-import { ensureDirs, parseJson, removeTree, writeAtomically } from "../lib/files.ts";
+import { ensureDirs, parseJson, removeTree } from "../lib/files.ts";
 import type { Spec } from "../spec/types.ts";
 
 /** state.json below `<root>/<id>`: all that later commands need without reading config.json. */
@@ -18,6 +18,8 @@ export interface Record {
   readonly annotations: { readonly [key: string]: string };
   /** Directories of the container's cgroup, one per hierarchy. */
   readonly cgroups: readonly string[];
+  /** There is one, of version 2. */
+  readonly unified: boolean;
   readonly poststart: boolean;
   readonly poststop: boolean;
   readonly userNamespace: boolean;
@@ -49,8 +51,18 @@ export function claimId(id: string): void {
   if (result < 0) throw callError(`make state directory ${containerDir(id)}`, result);
 }
 
-export function writeRecord(record: Record): void {
-  writeAtomically(`${containerDir(record.id)}/state.json`, JSON.stringify(record), 0o600);
+/** Writes the state beside its place; `publishState` makes the container known. */
+export function prepareState(record: Record): void {
+  const path = `${containerDir(record.id)}/.state.json`;
+  const flags = c.O_WRONLY | c.O_CREAT | c.O_TRUNC | c.O_NOFOLLOW;
+  const result = sys.writeFileAt(c.AT_FDCWD, path, JSON.stringify(record), flags, 0o600);
+  if (result < 0) throw callError(`write ${path}`, result);
+}
+
+export function publishState(id: string): void {
+  const dir = containerDir(id);
+  const result = sys.renameat(c.AT_FDCWD, `${dir}/.state.json`, c.AT_FDCWD, `${dir}/state.json`);
+  if (result < 0) throw callError(`write ${dir}/state.json`, result);
 }
 
 export function findRecord(id: string): Record | undefined {
