@@ -78,6 +78,8 @@ test("errors: one line, the hint on its own, causes only with --debug; exit code
   assert.deepEqual([exitCodeFor(error, true), exitCodeFor(error, false)], [125, 1]);
   assert.equal(exitCodeFor(new BerthError("FailedPrecondition", "", { details: { exitCode: 127 } }), true), 127);
   assert.equal(exitCodeFor(new BerthError("Cancelled", ""), true), 130);
+  const aborted = new DOMException("This operation was aborted", "AbortError");
+  assert.deepEqual([describeError(aborted, false), exitCodeFor(aborted, true)], ["berth: interrupted\n", 130]);
 });
 
 test("commands: each has help, unlike names, and flags that do not collide", () => {

@@ -146,7 +146,10 @@ function print(result: Result, host: Host): number | Promise<number> {
 function lazyProgress(host: Host): Progress {
   let opened: Progress | undefined;
   return {
-    onProgress: (event) => (opened ??= openProgress(host)).onProgress(event),
+    onProgress: (event) => {
+      opened ??= openProgress(host);
+      opened.onProgress(event);
+    },
     end: () => opened?.end(),
   };
 }

@@ -14,8 +14,14 @@ export function badValue(text: string, flag: string, why: string): BerthError {
   return new BerthError("InvalidArgument", `invalid argument "${text}" for "${flag}" flag: ${why}`);
 }
 
+/** The user's Ctrl-C, as whoever waited for it reports it. */
+function isInterrupt(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
+
 /** The exit code of a command that failed with this error: its own hint, else docker's convention. */
 export function exitCodeFor(error: unknown, startsContainer: boolean): number {
+  if (isInterrupt(error)) return exitCodeOf("Cancelled", startsContainer);
   if (!(error instanceof BerthError)) return startsContainer ? 125 : 1;
   const own = error.details?.["exitCode"];
   return typeof own === "number" ? own : exitCodeOf(error.code, startsContainer);
@@ -29,6 +35,8 @@ export function describeError(error: unknown, debug: boolean): string {
   if (error instanceof BerthError) {
     lines.push(`berth: ${error.message}`);
     if (error.hint !== undefined) lines.push(error.details?.["usage"] === true ? error.hint : `hint: ${error.hint}`);
+  } else if (isInterrupt(error)) {
+    lines.push("berth: interrupted");
   } else {
     lines.push(`berth: internal error: ${error instanceof Error ? error.message : String(error)}`);
     if (!debug)

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Host, main } from "./cli.ts";
-import { writeNow } from "./print/stdio.ts";
+import { isWriting, writeNow } from "./print/stdio.ts";
 
 const { env } = process;
 const home = import.meta.dirname;
@@ -32,6 +32,14 @@ const host: Host = {
   },
 };
 
-// Nothing is left to do then but what a slow peer might hold up: an open stdin, a monitor's socket. No top-level await:
-// the bundle is a script (scripts/build-cli.ts).
-void main(process.argv.slice(2), host).then((code) => process.exit(code));
+/**
+ * Ends at once: nothing is left to do but what a slow peer might hold up, an open stdin or a monitor's socket. A write
+ * to a reader that is stuck would hold up exit() too, but not a signal.
+ */
+function leave(code: number): void {
+  if (isWriting()) process.kill(process.pid, code === 130 ? "SIGINT" : "SIGTERM");
+  process.exit(code);
+}
+
+// No top-level await: the bundle is a script (scripts/build-cli.ts).
+void main(process.argv.slice(2), host).then(leave);

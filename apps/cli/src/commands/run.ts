@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { BerthError, errnoOf } from "@berth/base";
 import type { ContainerSpec, Engine, PullPolicy } from "@berth/engine";
 import { type Context, command, type FlagValues, type Outcome } from "../command.ts";
-import { usageError } from "../errors.ts";
+import { describeError, usageError } from "../errors.ts";
 import { DEFAULT_DETACH_KEYS } from "../session/detach.ts";
 import { checkSession, runSession, type SessionOptions } from "../session/session.ts";
 import { routeSignals } from "../session/signals.ts";
@@ -79,8 +79,17 @@ async function runContainer(
       throw new BerthError("Internal", `start container ${id}: its streams were not attached`);
     return attachment;
   });
-  if (end.kind === "exit") await engine.finish(id);
+  if (end.kind === "exit") await finish(context, engine, id);
   return { code: end.code };
+}
+
+/** Cleans up; the program's exit code counts even if that fails. */
+export async function finish(context: Context, engine: Engine, id: string): Promise<void> {
+  try {
+    await engine.finish(id);
+  } catch (error) {
+    context.notice(describeError(error, context.debug));
+  }
 }
 
 /** `-a` chooses; without it output is shown, and stdin is passed with -i. */

@@ -6,6 +6,7 @@ import { DEFAULT_DETACH_KEYS } from "../session/detach.ts";
 import { checkSession, runSession, type SessionOptions } from "../session/session.ts";
 import { routeSignals } from "../session/signals.ts";
 import { forEach } from "./each.ts";
+import { finish } from "./run.ts";
 
 const DETACH_KEYS = {
   type: "string",
@@ -71,7 +72,7 @@ async function startAttached(context: Context, engine: Engine, ref: string, sess
       throw new BerthError("Internal", `start container ${id}: its streams were not attached`);
     return attachment;
   });
-  if (end.kind === "exit") await engine.finish(id);
+  if (end.kind === "exit") await finish(context, engine, id);
   return { code: end.code };
 }
 

@@ -21,6 +21,13 @@ export function writeNow(fd: Fd, data: string | Uint8Array): void {
   }
 }
 
+let unfinished = 0;
+
+/** True while a write of {@link byteWriter} hangs on its reader: then process.exit() would wait for it too. */
+export function isWriting(): boolean {
+  return unfinished > 0;
+}
+
 /**
  * A writer for the bytes of a running container: one write at a time, off the main thread, so that signals and the
  * terminal are served while the reader is slow. Resolves when the bytes are written.
@@ -38,8 +45,10 @@ async function writeAll(fd: Fd, data: Uint8Array): Promise<void> {
 }
 
 function writeSome(fd: Fd, data: Uint8Array, offset: number): Promise<number> {
+  unfinished++;
   return new Promise((resolve, reject) => {
     writeAsync(fd, data, offset, data.length - offset, null, (error, count) => {
+      unfinished--;
       if (error === null) resolve(count);
       else if (error.code === "EAGAIN") setTimeout(resolve, 2, 0);
       else reject(error);

@@ -63,7 +63,10 @@ export async function runSession(
   if (options.proxy) {
     router.passTo(
       (signal) => attachment.signal(signal),
-      () => leave({ kind: "left", code: 130 }),
+      () => {
+        context.notice("berth: left after three interrupts; the container goes on\n");
+        leave({ kind: "left", code: 130 });
+      },
     );
   } else {
     router[Symbol.dispose]();

@@ -26,6 +26,8 @@ export function containerRows(options: ContainerRowOptions): RowKind<Container> 
       Status: { header: "STATUS", value: (c) => statusOf(c, nowMs) },
       State: { header: "STATE", value: (c) => c.status },
       Ports: { header: "PORTS", value: (c) => formatPorts(c.ports) },
+      // Counting would walk the whole writable layer.
+      Size: { header: "SIZE", value: () => "N/A" },
       Names: { header: "NAMES", value: (c) => c.name },
       Labels: { header: "LABELS", value: (c) => pairs(c.spec.labels) },
       Mounts: { header: "MOUNTS", value: (c) => mountsOf(c, noTrunc) },
