@@ -18,6 +18,7 @@ const MODULES: { readonly [command: string]: string } = {
   monitor: "monitor",
   unpack: "unpack",
   host: "host",
+  init: "init",
 };
 
 const HELP = `usage: keel [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND …
@@ -39,6 +40,7 @@ Berth's own:
   monitor CONFIG        stay with one container (see packages/protocol)
   unpack --target DIR   apply one image layer from stdin
   host                  do host steps given as JSON on stdin
+  init -- COMMAND…      as process 1 of a container: reap, forward signals
 `;
 
 const FLAGS: { readonly [flag: string]: "bool" | "string" } = {
