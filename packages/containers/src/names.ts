@@ -1,4 +1,4 @@
-import { randomInt } from "node:crypto";
+import { randomBytes } from "@berth/base";
 import { invalid } from "./errors.ts";
 
 const ADJECTIVES: readonly string[] = (
@@ -19,8 +19,10 @@ const NOUNS: readonly string[] = (
 
 /** A name such as `brisk_lighthouse`; with `again`, after one was taken, also a digit. */
 export function randomName(again = false): string {
-  const pick = (words: readonly string[]): string => words[randomInt(words.length)] ?? "";
-  return `${pick(ADJECTIVES)}_${pick(NOUNS)}${again ? randomInt(10) : ""}`;
+  // 32 bits over some hundred words: as even as a name has to be
+  const below = (limit: number): number => randomBytes(4).readUInt32BE() % limit;
+  const pick = (words: readonly string[]): string => words[below(words.length)] ?? "";
+  return `${pick(ADJECTIVES)}_${pick(NOUNS)}${again ? below(10) : ""}`;
 }
 
 /**
