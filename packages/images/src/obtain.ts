@@ -199,6 +199,7 @@ function record(resolved: Resolved, chain: readonly Digest[], options: ObtainOpt
       chainId: chain.at(-1) as Digest,
       sizeBytes,
       createdAtMs: parseCreated(config.created),
+      config,
       layers,
       blobs: [...documents, id, ...layers.map((layer) => layer.digest)],
     });

@@ -1,12 +1,5 @@
 import type { Content } from "@berth/content";
-import {
-  type Digest,
-  formatReference,
-  MAX_CONFIG_BYTES,
-  parseImageConfig,
-  parseReference,
-  repositoryOf,
-} from "@berth/oci";
+import { type Digest, formatReference, parseReference, repositoryOf } from "@berth/oci";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
 import { type Collected, collectRows, sweep } from "./collect.ts";
@@ -133,9 +126,8 @@ class ImageStore implements Images {
   #toImage(row: store.ImageRow): Image {
     const { db } = this.#state;
     const { id } = row;
-    const config = parseImageConfig(this.#options.content.read(id, MAX_CONFIG_BYTES), `config ${id}`);
     const layers = store.listLayers(db, id).map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
-    return { ...row, names: store.listNames(db, id), repoDigests: store.listRepoDigests(db, id), config, layers };
+    return { ...row, names: store.listNames(db, id), repoDigests: store.listRepoDigests(db, id), layers };
   }
 
   /** Runs in a transaction. */

@@ -42,7 +42,7 @@ async function addImage(s: Store, names: readonly string[], layerTexts: readonly
   for (const [i, chainId] of chain.entries()) {
     await s.layers.commitLayer({ chainId, parent: chain[i - 1], apply: async () => {} });
   }
-  const config = { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: diffIds } };
+  const config = { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: diffIds } } as const;
   const id = s.blobs.put(Buffer.from(JSON.stringify(config)));
   const manifest = s.blobs.put(Buffer.from(`manifest of ${id}`));
   s.state.transaction(() => {
@@ -52,6 +52,7 @@ async function addImage(s: Store, names: readonly string[], layerTexts: readonly
       chainId: chain.at(-1) as Digest,
       sizeBytes: 10,
       createdAtMs: 0,
+      config,
       layers: diffIds.map((digest, i) => ({ mediaType: "l", digest, size: 1, chainId: chain[i] as Digest })),
       blobs: [...diffIds, id, manifest],
     });

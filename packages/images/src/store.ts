@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { Descriptor, Digest } from "@berth/oci";
+import type { Descriptor, Digest, ImageConfig } from "@berth/oci";
 import type { Migration } from "@berth/state";
 
 /** Tables of this package. */
@@ -16,8 +16,9 @@ export const migrations: readonly Migration[] = [
         manifest_bytes  INTEGER NOT NULL CHECK (manifest_bytes >= 0),
         chain_id        TEXT NOT NULL,     -- of the top layer
         size_bytes      INTEGER NOT NULL CHECK (size_bytes >= 0),
-        created_at_ms   INTEGER NOT NULL
-      ) STRICT, WITHOUT ROWID;
+        created_at_ms   INTEGER NOT NULL,
+        config          TEXT NOT NULL      -- JSON of ImageConfig, checked when it came: a list reads no blobs
+      ) STRICT;
       CREATE TABLE image_layer (
         image_id   TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE,
         position   INTEGER NOT NULL,       -- 0 is the lowest
@@ -53,6 +54,7 @@ export interface ImageRow {
   readonly chainId: Digest;
   readonly sizeBytes: number;
   readonly createdAtMs: number;
+  readonly config: ImageConfig;
 }
 
 export interface LayerRow extends Descriptor {
@@ -72,6 +74,7 @@ function toImage(row: Raw): ImageRow {
     chainId: row["chain_id"] as Digest,
     sizeBytes: Number(row["size_bytes"]),
     createdAtMs: Number(row["created_at_ms"]),
+    config: JSON.parse(String(row["config"])) as ImageConfig,
   };
 }
 
@@ -134,10 +137,20 @@ export function addImage(db: DatabaseSync, image: NewImage): void {
   const { id, manifest } = image;
   const added = db
     .prepare(
-      `INSERT OR IGNORE INTO image (id, manifest_digest, manifest_type, manifest_bytes, chain_id, size_bytes, created_at_ms)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR IGNORE INTO image
+         (id, manifest_digest, manifest_type, manifest_bytes, chain_id, size_bytes, created_at_ms, config)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    .run(id, manifest.digest, manifest.mediaType, manifest.size, image.chainId, image.sizeBytes, image.createdAtMs);
+    .run(
+      id,
+      manifest.digest,
+      manifest.mediaType,
+      manifest.size,
+      image.chainId,
+      image.sizeBytes,
+      image.createdAtMs,
+      JSON.stringify(image.config),
+    );
   if (added.changes > 0) addLayers(db, image);
   const blob = db.prepare("INSERT OR IGNORE INTO image_blob (image_id, digest) VALUES (?, ?)");
   for (const digest of image.blobs) blob.run(id, digest);
