@@ -132,7 +132,15 @@ interface Sys {
   fchownat(dir: Fd, path: string, uid: number, gid: number, flags: number): Errno;
   fchmod(fd: Fd, mode: number): Errno;
   fchmodat(dir: Fd, path: string, mode: number): Errno;
-  utimensat(dir: Fd, path: string, atimeSec: number, atimeNsec: number, mtimeSec: number, mtimeNsec: number, flags: number): Errno;
+  utimensat(
+    dir: Fd,
+    path: string,
+    atimeSec: number,
+    atimeNsec: number,
+    mtimeSec: number,
+    mtimeNsec: number,
+    flags: number,
+  ): Errno;
   fsetxattr(fd: Fd, name: string, value: Bytes | string): Errno;
   /** On a path relative to cwd, not following a final symlink. */
   lsetxattr(path: string, name: string, value: Bytes | string): Errno;
@@ -169,7 +177,15 @@ interface Sys {
   openTree(dir: Fd, path: string, flags: number): Fd | Errno;
   moveMount(fromDir: Fd, fromPath: string, toDir: Fd, toPath: string, flags: number): Errno;
   /** attrSet/attrClr: MOUNT_ATTR_*; propagation: MS_* or 0; usernsFd: -1 for none. */
-  mountSetattr(dir: Fd, path: string, flags: number, attrSet: number, attrClr: number, propagation: number, usernsFd: Fd): Errno;
+  mountSetattr(
+    dir: Fd,
+    path: string,
+    flags: number,
+    attrSet: number,
+    attrClr: number,
+    propagation: number,
+    usernsFd: Fd,
+  ): Errno;
   fsopen(fstype: string, flags: number): Fd | Errno;
   /** cmd: 0 flag, 1 string, 6 create, 7 reconfigure; key or value "" where unused. */
   fsconfig(fd: Fd, cmd: number, key: string, value: string): Errno;
@@ -237,38 +253,54 @@ interface Sys {
   bpfLoad(progType: number, insns: Bytes, license: string): Fd | Errno;
   bpfAttach(progFd: Fd, targetFd: Fd, attachType: number, flags: number): Errno;
 
-  // --- unpack (libarchive, nettle); one layer per process
+  // --- unpack (libarchive, nettle); one layer per process. What the layer's bytes cannot mean is a text (libarchive's).
   /**
    * Starts reading a layer from fd: compressed bytes are hashed, decompressed (gzip, zstd, none; multi-member), the
-   * tar stream is hashed, entries are parsed. maxTarBytes: -EFBIG beyond it.
+   * tar stream is hashed, entries are parsed. More than maxTarBytes of tar are a failure. No entry sets an xattr whose name begins
+   * with one of refusedXattrs (at most 4).
    */
-  layerOpen(fd: Fd, maxTarBytes: number): Errno;
-  /** Next entry; undefined at the end; string = libarchive's error text. */
-  layerNext(): LayerEntry | string | undefined;
-  /** Writes the present entry's data to fd (holes kept sparse). string = error text. */
-  layerData(fd: Fd): Errno | string;
+  layerOpen(fd: Fd, maxTarBytes: number, refusedXattrs: readonly string[]): Errno | string;
+  /** The next entry, which becomes the present one; undefined at the end. -ENAMETOOLONG, -EILSEQ: no such name can be. */
+  layerNext(): LayerEntry | string | Errno | undefined;
+  /**
+   * Makes the present entry (no hard link) in dir under the last component of its path, with data (holes kept), owner,
+   * mode, xattrs and times. -EEXIST: nothing was done. inherits: files in dir get its group or mode bits by themselves.
+   */
+  layerMake(dir: Fd, inherits: boolean): Errno | string;
+  /**
+   * Makes the following entries as layerMake does while they are files and symlinks in dir, whose path with a slash at
+   * its end is given, that are not there yet and whose names do not begin with `stop`. Returns how many.
+   */
+  layerRun(dir: Fd, path: string, inherits: boolean, stop: string): number | Errno | string;
+  /** Gives the open file or directory the present entry's owner, mode, xattrs and times. */
+  layerAttributes(fd: Fd): Errno;
+  /** Makes overlayfs's whiteout in dir: a device 0/0, named as the present entry without its first `skip` bytes. */
+  layerWhiteout(dir: Fd, skip: number): Errno;
   /** Reads on to the end of the stream (trailing bytes are hashed too) and returns the results. */
-  layerFinish(): { readonly diffId: string; readonly digest: string; readonly compressedBytes: number; readonly tarBytes: number } | string;
+  layerFinish(): LayerTotals | string | Errno;
+  /** At most 255 bytes; -ENODATA: there is none. */
+  fgetxattr(fd: Fd, name: string): string | Errno;
+  /** All of them, but for those layerOpen was told to refuse. */
+  copyXattrs(from: Fd, to: Fd): Errno;
 }
 
 interface LayerEntry {
-  /** Raw path as in the tar. */
+  /** Absolute and clean: no ".", "..", "//". The bytes of the tar, which need not be UTF-8. */
   readonly path: string;
   /** "file" "dir" "symlink" "hardlink" "char" "block" "fifo" or "other" */
   readonly kind: string;
-  /** Symlink or hard link target. */
+  /** Hard link target, absolute and clean; else "". */
   readonly link: string;
-  /** Permission bits with set-id and sticky. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly size: number;
   readonly mtimeSec: number;
   readonly mtimeNsec: number;
-  readonly major: number;
-  readonly minor: number;
-  /** Flat [name, value, name, value…]. */
-  readonly xattrs: readonly (string | Bytes)[];
+}
+
+interface LayerTotals {
+  readonly diffId: string;
+  readonly digest: string;
+  readonly compressedBytes: number;
+  readonly tarBytes: number;
+  readonly entries: number;
 }
 
 declare const sys: Sys;

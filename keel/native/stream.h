@@ -1,0 +1,27 @@
+/* The bytes of one layer on their way from a descriptor to the tar reader: hashed, decompressed, hashed again. */
+#ifndef KEEL_STREAM_H
+#define KEEL_STREAM_H
+#include <stdint.h>
+#include <sys/types.h>
+
+struct stream_result {
+  uint8_t digest[32];  /* of the bytes read */
+  uint8_t diff_id[32]; /* of the tar stream */
+  uint64_t read_bytes;
+  uint64_t tar_bytes;
+};
+
+/* Starts reading fd with gzip, zstd or no compression, found by its first bytes. More than max_bytes of tar fail.
+   Returns 0 or -errno. One stream per process; its memory does not depend on the layer. */
+int stream_open(int fd, uint64_t max_bytes);
+
+/* The next piece of the tar stream, good until the next call. Returns its length, 0 at the end, -1: see stream_error. */
+ssize_t stream_read(const void **piece);
+
+/* What went wrong: a text, or NULL when *errnum tells all. */
+const char *stream_error(int *errnum);
+
+/* Reads on to the end. Returns 0, or -1: see stream_error. */
+int stream_finish(struct stream_result *result);
+
+#endif

@@ -1,0 +1,57 @@
+import type { UnpackResult } from "@berth/protocol";
+import { parseArgs } from "../lib/args.ts";
+import * as c from "../lib/consts.ts";
+import { context } from "../lib/context.ts";
+import { asRuntimeError, must, runtimeError } from "../lib/errors.ts";
+import { print } from "../lib/report.ts";
+import { applyLayer } from "../unpack/apply.ts";
+import { Tree } from "../unpack/tree.ts";
+
+const DIRECTORY: number = c.O_RDONLY | c.O_DIRECTORY;
+const RLIMIT_DATA = 2;
+const RLIMIT_NOFILE = 7;
+/** More than any layer needs (zstd's window may take 128 MiB): one that makes us grow without end is refused, the host is not. */
+const MEMORY = 256 << 20;
+const DEFAULT_MAX_BYTES = 1 << 30;
+
+/** `keel unpack`: applies the layer on stdin to an overlayfs upper directory. */
+function unpack(): void {
+  const { values, lists } = parseArgs(context().args, {
+    flags: { target: "string", lower: "list", "max-bytes": "string" },
+  });
+  const target = values["target"];
+  if (!target) throw runtimeError("InvalidArgument", "keel unpack: --target DIR is missing");
+  const maxBytes = values["max-bytes"] === undefined ? DEFAULT_MAX_BYTES : Number(values["max-bytes"]);
+  if (!(maxBytes > 0)) throw runtimeError("InvalidArgument", `keel unpack: --max-bytes ${values["max-bytes"]} is no size`);
+  sys.prlimit(0, RLIMIT_DATA, MEMORY, MEMORY);
+  sys.prlimit(0, RLIMIT_NOFILE, 65536, 65536); // deep trees and long chains; without the right to raise it, less deep ones
+  sys.umask(0);
+  const root = openDirectory(target);
+  const paths = lists["lower"] || [];
+  const lowers: Fd[] = [];
+  for (let i = 0; i < paths.length; i++) lowers.push(openDirectory(paths[i] as string));
+  // Nothing below uses a path that leads out; a mistake of ours shall not either.
+  must(sys.chroot(target), `chroot to ${target}`);
+  must(sys.chdir("/"), `change directory to ${target}`);
+  const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(new Tree(root, lowers), 0, maxBytes);
+  const result: UnpackResult = { diffId, digest, compressedBytes, tarBytes, entries };
+  print(`${JSON.stringify(result)}\n`);
+}
+
+function openDirectory(path: string): Fd {
+  return must(sys.open(path, DIRECTORY, 0), `open ${path}`);
+}
+
+/** The caller is a program: it gets the error whole. */
+function main(): never {
+  try {
+    unpack();
+  } catch (thrown) {
+    const { code, message, hint, errno, step } = asRuntimeError(thrown);
+    sys.writeAll(2, `${JSON.stringify({ code, message, hint, errno, step })}\n`);
+    return sys.exit(1);
+  }
+  return sys.exit(0);
+}
+
+main();

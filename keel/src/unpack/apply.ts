@@ -1,0 +1,178 @@
+import * as c from "../lib/consts.ts";
+import { callError, must, runtimeError } from "../lib/errors.ts";
+import { removeTree } from "../lib/files.ts";
+import { copyUp } from "./copyup.ts";
+import { isDirectory, isWhiteout, listLowerRoot, statIn } from "./lower.ts";
+import { AUFS_LINKS, dirOf, isBelow, meaningOf, nameOf, WHITEOUT } from "./names.ts";
+import type { Tree } from "./tree.ts";
+
+/** xattrs by which overlayfs is told what to show: a layer that could set them could show what is not its own. */
+const REFUSED_XATTRS: readonly string[] = ["trusted.overlay.", "user.overlay."];
+
+/**
+ * Applies the layer that is read from `fd` to the tree: the change set of the OCI image-spec (layer.md).
+ *
+ * @throws RuntimeError InvalidArgument when the bytes are no layer; what a call failed with
+ */
+export function applyLayer(tree: Tree, fd: Fd, maxBytes: number): LayerTotals {
+  need(sys.layerOpen(fd, maxBytes, REFUSED_XATTRS), "read the layer");
+  let aufs = false;
+  for (;;) {
+    const entry = sys.layerNext();
+    if (entry === undefined) break;
+    if (typeof entry !== "object") throw failure(entry, "read the layer");
+    if (isBelow(entry.path, AUFS_LINKS)) aufs = true;
+    applyEntry(tree, entry);
+    const { fd: dir, path, inherits } = tree.present;
+    if (need(sys.layerRun(dir, path, inherits, WHITEOUT), `create files in ${path}`) > 0) tree.present.changed = true;
+  }
+  if (aufs) remove(tree, tree.open("/").fd, nameOf(AUFS_LINKS));
+  tree.close();
+  const totals = sys.layerFinish();
+  if (typeof totals !== "object") throw failure(totals, "read the layer");
+  return totals;
+}
+
+function applyEntry(tree: Tree, entry: LayerEntry): void {
+  const { path, kind, link } = entry;
+  const meaning = meaningOf(path);
+  switch (meaning) {
+    case "ignored":
+      return;
+    case "invalid":
+      throw runtimeError("InvalidArgument", `apply ${path}: a whiteout names no file`);
+    case "whiteout":
+      return hide(tree, path);
+    case "opaque":
+      return hideAll(tree, dirOf(path));
+    default:
+  }
+  if (kind === "dir") makeDirectory(tree, entry);
+  else if (path === "/") throw runtimeError("InvalidArgument", `apply /: the root of a layer is a ${kind}`);
+  else if (kind === "hardlink") makeLink(tree, path, link);
+  else makeFile(tree, path);
+}
+
+/** A file, symlink, device or fifo in place of whatever has its name. */
+function makeFile(tree: Tree, path: string): void {
+  const dir = tree.open(dirOf(path));
+  dir.changed = true;
+  let result = sys.layerMake(dir.fd, dir.inherits);
+  if (result === -c.EEXIST) {
+    remove(tree, dir.fd, nameOf(path));
+    result = sys.layerMake(dir.fd, dir.inherits);
+  }
+  need(result, `create ${path}`);
+}
+
+function makeDirectory(tree: Tree, entry: LayerEntry): void {
+  const { path } = entry;
+  if (path !== "/") {
+    const dir = tree.open(dirOf(path));
+    const result = sys.layerMake(dir.fd, dir.inherits);
+    dir.changed = true;
+    if (result !== -c.EEXIST) {
+      need(result, `create directory ${path}`);
+      return;
+    }
+    const name = nameOf(path);
+    const stat = statIn(dir.fd, name);
+    if (!stat || !isDirectory(stat)) {
+      must(sys.unlinkat(dir.fd, name, 0), `remove ${path}`);
+      need(sys.layerMake(dir.fd, dir.inherits), `create directory ${path}`);
+      // What was here hid a lower layer's directory of this name, which must not come to light again.
+      tree.hideBelow(name);
+      return;
+    }
+  }
+  const dir = tree.open(path);
+  need(sys.layerAttributes(dir.fd), `change the attributes of ${path}`);
+  tree.setTime(entry.mtimeSec, entry.mtimeNsec);
+}
+
+function makeLink(tree: Tree, path: string, link: string): void {
+  const target = nameOf(link);
+  const from = openTarget(tree, path, link, target);
+  const name = nameOf(path);
+  const dir = tree.open(dirOf(path));
+  dir.changed = true;
+  let result = sys.linkat(from, target, dir.fd, name, 0);
+  if (result === -c.EEXIST && !isSame(statIn(from, target), statIn(dir.fd, name))) {
+    remove(tree, dir.fd, name);
+    result = sys.linkat(from, target, dir.fd, name, 0);
+  }
+  sys.close(from);
+  if (result !== -c.EEXIST) must(result, `link ${path} to ${link}`);
+}
+
+/** A descriptor of the directory in which a hard link's target is, in this layer and not only below. */
+function openTarget(tree: Tree, path: string, link: string, name: string): Fd {
+  const dir = tree.open(dirOf(link));
+  const stat = statIn(dir.fd, name);
+  if (!stat || isWhiteout(stat)) {
+    const found = stat ? undefined : tree.below(name);
+    if (!found) throw runtimeError("InvalidArgument", `link ${path} to ${link}: there is no ${link}`);
+    if (!isDirectory(found.stat)) copyUp(tree, found);
+    sys.close(found.dir);
+  }
+  return must(sys.dupMin(dir.fd, 3), "duplicate a descriptor");
+}
+
+function isSame(a: Stat | undefined, b: Stat | undefined): boolean {
+  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
+}
+
+/** A whiteout takes away what is below; what this layer itself has of that name stays. */
+function hide(tree: Tree, path: string): void {
+  if (tree.lowers.length === 0) return;
+  const dir = tree.open(dirOf(path));
+  dir.changed = true;
+  const result = sys.layerWhiteout(dir.fd, WHITEOUT.length);
+  if (result !== -c.EEXIST) {
+    must(result, `create the whiteout ${path}`);
+    return;
+  }
+  hideUnder(tree, path.substring(path.lastIndexOf("/") + 1 + WHITEOUT.length));
+}
+
+/** Hides what is below the present directory's entry of this name, which is there. */
+function hideUnder(tree: Tree, name: string): void {
+  const stat = statIn(tree.present.fd, name);
+  if (stat && isDirectory(stat)) tree.hideBelow(name);
+}
+
+function hideAll(tree: Tree, path: string): void {
+  if (tree.lowers.length === 0) return;
+  if (path !== "/") {
+    tree.open(path);
+    tree.hideBelow(".");
+    return;
+  }
+  // overlayfs always merges the roots: what is below must be taken away name by name
+  const root = tree.open("/");
+  root.changed = true;
+  const names = listLowerRoot(tree.lowers);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    const result = sys.mknodat(root.fd, name, c.S_IFCHR, 0, 0);
+    if (result === -c.EEXIST) hideUnder(tree, name);
+    else must(result, "create a whiteout in /");
+  }
+}
+
+/** Removes a present entry of the present directory, whatever it is. */
+function remove(tree: Tree, dir: Fd, name: string): void {
+  removeTree(dir, name);
+  tree.present.changed = true;
+}
+
+/** Returns a number that is no error, or throws; a text says what is wrong with the layer's bytes. */
+function need(result: number | string, step: string): number {
+  if (typeof result === "string" || result < 0) throw failure(result, step);
+  return result;
+}
+
+function failure(result: number | string, step: string): unknown {
+  if (typeof result === "number") return callError(step, result);
+  return runtimeError("InvalidArgument", `${step}: ${result}`);
+}
