@@ -76,10 +76,19 @@ export function image(...layers: readonly Uint8Array[]): string {
   return merged(...dirs);
 }
 
+/** Paths of everything below `dir`, sorted. Node's recursive readdir follows symlinks. */
+function walk(dir: string, prefix = ""): string[] {
+  return readdirSync(join(dir, prefix), { withFileTypes: true })
+    .flatMap((found) => {
+      const path = join(prefix, found.name);
+      return found.isDirectory() ? [path, ...walk(dir, path)] : [path];
+    })
+    .sort();
+}
+
 /** Everything below `dir`, sorted: `path/`, `path -> target`, `path=content`, `path c1,3`. */
 export function tree(dir: string): readonly string[] {
-  const names = readdirSync(dir, { recursive: true }) as string[];
-  return names.sort().map((name) => {
+  return walk(dir).map((name) => {
     const path = join(dir, name);
     const stat = lstatSync(path);
     if (stat.isDirectory()) return `${name}/`;
@@ -92,13 +101,17 @@ export function tree(dir: string): readonly string[] {
 
 /** Modes and owners of everything below `dir`, by path. */
 export function modes(dir: string): Readonly<Record<string, string>> {
-  const names = [".", ...(readdirSync(dir, { recursive: true }) as string[])].sort();
   return Object.fromEntries(
-    names.map((name) => {
+    [".", ...walk(dir)].map((name) => {
       const { mode, uid, gid } = lstatSync(join(dir, name));
       return [name, `${(mode & 0o7777).toString(8)} ${uid}:${gid}`];
     }),
   );
+}
+
+/** Node has no calls for extended attributes. */
+export function setXattr(path: string, name: string, value: string): void {
+  execFileSync("python3", ["-c", "import os,sys\nos.setxattr(sys.argv[1], sys.argv[2], sys.argv[3].encode())", path, name, value]);
 }
 
 /** An extended attribute as hex, "" when there is none. */

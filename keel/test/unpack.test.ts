@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test as nodeTest } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { dir, entry, file, hardlink, symlink, tar } from "./tar-writer.ts";
-import { image, merged, modes, refused, scratch, skip, tree, unpack, xattr } from "./unpack-harness.ts";
+import { image, merged, modes, refused, scratch, setXattr, skip, tree, unpack, xattr } from "./unpack-harness.ts";
 
 const test = (name: string, body: () => void): void => void nodeTest(name, { skip, timeout: 120_000 }, body);
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
@@ -52,7 +52,7 @@ test("unpack: what GNU tar packs comes out the same, with times in nanoseconds, 
   linkSync(join(from, long, "f".repeat(255)), join(from, "hard"));
   writeFileSync(join(from, "über-naïve-e\u0301-🐳"), "unicode");
   writeFileSync(join(from, "caps"), "x");
-  execFileSync("setfattr", ["-n", "user.note", "-v", "hello", join(from, "caps")]);
+  setXattr(join(from, "caps"), "user.note", "hello");
   execFileSync("truncate", ["-s", "50M", join(from, "sparse")]);
   execFileSync("sh", ["-c", `printf data | dd of=${join(from, "sparse")} bs=1 seek=20000000 conv=notrunc status=none`]);
   chmodSync(join(from, "caps"), 0o2711);

@@ -1,7 +1,7 @@
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import type { Found } from "./lower.ts";
-import { copyAttributes, type Tree } from "./tree.ts";
+import { copyAttributes, pathIn, type Tree } from "./tree.ts";
 
 const CHUNK = 1 << 20;
 
@@ -12,7 +12,7 @@ const CHUNK = 1 << 20;
 export function copyUp(tree: Tree, found: Found): void {
   const { fd: dir, path } = tree.present;
   const { name, stat } = found;
-  const what = `copy ${path}${name.substring(2)} from a lower layer`;
+  const what = `copy ${pathIn(path, name)} from a lower layer`;
   const type = stat.mode & c.S_IFMT;
   tree.present.changed = true;
   if (type === c.S_IFREG) {

@@ -93,7 +93,7 @@ export class Tree {
       const dir = this.stack[i] as Dir;
       if (isOpaque(dir.fd)) return undefined;
       const above = this.stack[i - 1] as Dir;
-      names.push(`./${dir.path.substring(above.path.length, dir.path.length - 1)}`);
+      names.push(`.${dir.path.substring(above.path.length - 1, dir.path.length - 1)}`);
     }
     names.push(name);
     return findLower(this.lowers, names);
@@ -129,7 +129,7 @@ export class Tree {
   private enter(name: string): string | undefined {
     const { fd: parent, path } = this.present;
     const fd = sys.openat(parent, name, DIRECTORY, 0);
-    const full = `${path}${name.substring(2)}`;
+    const full = pathIn(path, name);
     if (fd >= 0) {
       this.push(fd, `${full}/`);
       return undefined;
@@ -188,6 +188,11 @@ export class Tree {
     dir.mtimeNsec = stat.mtimeNsec;
     dir.changed = true;
   }
+}
+
+/** Path of `./name` in a directory. Never appends what may begin with a byte that begins no character (names.ts). */
+export function pathIn(dir: string, name: string): string {
+  return dir.substring(0, dir.length - 1) + name.substring(1);
 }
 
 function inherits(stat: Stat): boolean {
