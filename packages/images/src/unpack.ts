@@ -26,7 +26,7 @@ export interface UnpackOptions {
  */
 export async function unpackLayer(options: UnpackOptions): Promise<void> {
   const { layer, diffId, dirs } = options;
-  const args = ["unpack", "--target", dirs.upper, "--work", dirs.work];
+  const args = ["unpack", "--target", dirs.upper];
   for (const lower of dirs.lowers) args.push("--lower", lower);
   args.push("--max-bytes", String(options.maxBytes));
   const result = parseResult(layer.digest, await runKeel(options, args));
