@@ -25,17 +25,16 @@ const SIZE_LIMIT = 1_572_864;
 const TOOLS: readonly string[] = ["compile.c"];
 
 const CFLAGS: readonly string[] = [
-  ...[
-    "-std=gnu11",
-    "-D_GNU_SOURCE",
-    "-O2",
-    "-g0",
-    "-fno-pie",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-fno-asynchronous-unwind-tables",
-  ],
-  ...["-fno-unwind-tables", "-fstack-protector-strong"],
+  "-std=gnu11",
+  "-D_GNU_SOURCE",
+  "-O2",
+  "-g0",
+  "-fno-pie",
+  "-ffunction-sections",
+  "-fdata-sections",
+  "-fno-asynchronous-unwind-tables",
+  "-fno-unwind-tables",
+  "-fstack-protector-strong",
   // kernel and library headers, behind musl's own
   ...(MUSL ? includeDirectories().flatMap((directory) => ["-idirafter", directory]) : ["-D_FORTIFY_SOURCE=2"]),
 ];

@@ -39,7 +39,12 @@ export async function bundleKeel(entry: string): Promise<string> {
       // its exact mode emits iterators and Reflect calls that Duktape 2.7 lacks
       loose: true,
       parser: { syntax: "ecmascript" },
-      assumptions: { iterableIsArray: true, setSpreadProperties: true, ignoreFunctionLength: true, ignoreFunctionName: true },
+      assumptions: {
+        iterableIsArray: true,
+        setSpreadProperties: true,
+        ignoreFunctionLength: true,
+        ignoreFunctionName: true,
+      },
       output: { charset: "ascii" },
     },
   });

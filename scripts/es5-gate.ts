@@ -24,19 +24,23 @@ const FORBIDDEN_NODES: Readonly<Record<string, string>> = {
 
 /** Globals that do not exist there. */
 const FORBIDDEN_GLOBALS: ReadonlySet<string> = new Set([
-  ...[
-    "AggregateError",
-    "Atomics",
-    "BigInt",
-    "Intl",
-    "Map",
-    "Promise",
-    "Set",
-    "SharedArrayBuffer",
-    "WeakMap",
-    "WeakRef",
-  ],
-  ...["WeakSet", "clearTimeout", "console", "process", "require", "setTimeout", "structuredClone"],
+  "AggregateError",
+  "Atomics",
+  "BigInt",
+  "Intl",
+  "Map",
+  "Promise",
+  "Set",
+  "SharedArrayBuffer",
+  "WeakMap",
+  "WeakRef",
+  "WeakSet",
+  "clearTimeout",
+  "console",
+  "process",
+  "require",
+  "setTimeout",
+  "structuredClone",
 ]);
 
 /** Methods of built-in objects that do not exist there, with names that are nothing else's. */

@@ -29,11 +29,8 @@ function report(event: TestEvent, counts: Counts): string {
   const suite = details.type === "suite";
   const time = `(${(details.duration_ms / 1000).toFixed(2)} s)`;
   if (event.type === "test:fail" && todo === undefined) {
-    // A suite or file fails because a test in it did, unless it broke by itself.
     const error = "error" in details ? details.error : undefined;
-    const own = !/subtests? failed/.test(error?.message ?? "");
-    if (!suite && own) counts.failed += 1;
-    return own ? `  FAIL  ${name} ${time}\n${describeError(error)}\n` : "";
+    return reportFailure(`  FAIL  ${name} ${time}`, error, suite ? undefined : counts);
   }
   if (suite) return "";
   if (skip !== undefined || todo !== undefined) {
@@ -42,6 +39,13 @@ function report(event: TestEvent, counts: Counts): string {
   }
   counts.passed += 1;
   return verbose ? `  ok    ${name} ${time}\n` : "";
+}
+
+/** A suite or file fails because a test in it did, unless it broke by itself. */
+function reportFailure(line: string, error: Error | undefined, counts: Counts | undefined): string {
+  if (/subtests? failed/.test(error?.message ?? "")) return "";
+  if (counts !== undefined) counts.failed += 1;
+  return `${line}\n${describeError(error)}\n`;
 }
 
 async function* reporter(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {

@@ -4,4 +4,5 @@
   errnoName: (errno: number) => `errno ${errno}`,
   errnoText: (errno: number) => `errno ${errno}`,
 };
+
 export {};

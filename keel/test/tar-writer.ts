@@ -28,7 +28,13 @@ export function entry(e: Entry): Buffer {
   const data = Buffer.from(e.data ?? "");
   const block = Buffer.alloc(BLOCK);
   const octal = (value: number, at: number, width: number): void => {
-    block.write(`${Math.floor(value).toString(8).padStart(width - 1, "0")}\0`, at, "latin1");
+    block.write(
+      `${Math.floor(value)
+        .toString(8)
+        .padStart(width - 1, "0")}\0`,
+      at,
+      "latin1",
+    );
   };
   block.set(Buffer.from(e.path).subarray(0, 100), 0);
   octal(e.mode ?? (e.type === "5" ? 0o755 : 0o644), 100, 8);
@@ -63,6 +69,10 @@ export const tar = (...entries: readonly Entry[]): Buffer =>
   Buffer.concat([...entries.map(entry), Buffer.alloc(2 * BLOCK)]);
 
 export const dir = (path: string, more: Partial<Entry> = {}): Entry => ({ path, type: "5", ...more });
-export const file = (path: string | Uint8Array, data = "", more: Partial<Entry> = {}): Entry => ({ path, data, ...more });
+export const file = (path: string | Uint8Array, data = "", more: Partial<Entry> = {}): Entry => ({
+  path,
+  data,
+  ...more,
+});
 export const symlink = (path: string, link: string): Entry => ({ path, type: "2", link, mode: 0o777 });
 export const hardlink = (path: string, link: string): Entry => ({ path, type: "1", link });

@@ -1,7 +1,16 @@
 /** Runs `keel unpack` on archives and tells what became of them. */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -39,7 +48,11 @@ export interface Applied {
   readonly result: { readonly diffId: string; readonly digest: string; readonly [key: string]: unknown };
 }
 
-function run(layer: Uint8Array, lowers: readonly string[], flags: readonly string[]): { dir: string; code: number; out: string; err: string } {
+function run(
+  layer: Uint8Array,
+  lowers: readonly string[],
+  flags: readonly string[],
+): { dir: string; code: number; out: string; err: string } {
   const dir = scratch();
   const args = ["unpack", "--target", dir, ...lowers.flatMap((lower) => ["--lower", lower]), ...flags];
   const done = spawnSync(KEEL, args, { input: layer, encoding: "utf8", timeout: 60_000 });
@@ -54,7 +67,11 @@ export function unpack(layer: Uint8Array, lowers: readonly string[] = [], flags:
 }
 
 /** The error of a layer that cannot be applied. */
-export function refused(layer: Uint8Array, lowers: readonly string[] = [], flags: readonly string[] = []): Failure & { readonly dir: string } {
+export function refused(
+  layer: Uint8Array,
+  lowers: readonly string[] = [],
+  flags: readonly string[] = [],
+): Failure & { readonly dir: string } {
   const { dir, code, err } = run(layer, lowers, flags);
   assert.equal(code, 1, err);
   return { ...(JSON.parse(err) as Failure), dir };
@@ -111,11 +128,18 @@ export function modes(dir: string): Readonly<Record<string, string>> {
 
 /** Node has no calls for extended attributes. */
 export function setXattr(path: string, name: string, value: string): void {
-  execFileSync("python3", ["-c", "import os,sys\nos.setxattr(sys.argv[1], sys.argv[2], sys.argv[3].encode())", path, name, value]);
+  execFileSync("python3", [
+    "-c",
+    "import os,sys\nos.setxattr(sys.argv[1], sys.argv[2], sys.argv[3].encode())",
+    path,
+    name,
+    value,
+  ]);
 }
 
 /** An extended attribute as hex, "" when there is none. */
 export function xattr(path: string, name: string): string {
-  const script = 'import os,sys\ntry: print(os.getxattr(sys.argv[1], sys.argv[2], follow_symlinks=False).hex())\nexcept OSError: print("")';
+  const script =
+    'import os,sys\ntry: print(os.getxattr(sys.argv[1], sys.argv[2], follow_symlinks=False).hex())\nexcept OSError: print("")';
   return execFileSync("python3", ["-c", script, path, name], { encoding: "utf8" }).trim();
 }

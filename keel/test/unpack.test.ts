@@ -1,16 +1,25 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test as nodeTest } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { dir, entry, file, hardlink, symlink, tar } from "./tar-writer.ts";
-import { image, merged, modes, refused, scratch, setXattr, skip, tree, unpack, xattr } from "./unpack-harness.ts";
+import { modes, refused, scratch, setXattr, skip, tree, unpack, xattr } from "./unpack-harness.ts";
 
 const test = (name: string, body: () => void): void => void nodeTest(name, { skip, timeout: 120_000 }, body);
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-const OPAQUE = Buffer.from("y").toString("hex");
 
 test("unpack: files of every kind have the content, modes, owners and times of the archive", () => {
   const { dir: top } = unpack(
@@ -26,7 +35,16 @@ test("unpack: files of every kind have the content, modes, owners and times of t
       dir("etc/sub", { mode: 0o2750 }),
     ),
   );
-  assert.deepEqual(tree(top), ["etc/", "etc/disk b8,1", "etc/hard=one", "etc/null c1,3", "etc/one=one", "etc/pipe fifo", "etc/soft -> ../../target", "etc/sub/"]);
+  assert.deepEqual(tree(top), [
+    "etc/",
+    "etc/disk b8,1",
+    "etc/hard=one",
+    "etc/null c1,3",
+    "etc/one=one",
+    "etc/pipe fifo",
+    "etc/soft -> ../../target",
+    "etc/sub/",
+  ]);
   assert.deepEqual(modes(top), {
     ".": "711 0:0",
     etc: "1777 7:8",
@@ -39,7 +57,10 @@ test("unpack: files of every kind have the content, modes, owners and times of t
     "etc/sub": "2750 0:0",
   });
   const mtime = (name: string): number => lstatSync(join(top, name)).mtimeMs / 1000;
-  assert.deepEqual(["", "etc", "etc/one", "etc/soft"].map(mtime), [1_100_000_000, 1_200_000_000, 1_300_000_000, 1_000_000_000]);
+  assert.deepEqual(
+    ["", "etc", "etc/one", "etc/soft"].map(mtime),
+    [1_100_000_000, 1_200_000_000, 1_300_000_000, 1_000_000_000],
+  );
   assert.equal(lstatSync(join(top, "etc/hard")).ino, lstatSync(join(top, "etc/one")).ino);
 });
 
@@ -57,9 +78,20 @@ test("unpack: what GNU tar packs comes out the same, with times in nanoseconds, 
   execFileSync("sh", ["-c", `printf data | dd of=${join(from, "sparse")} bs=1 seek=20000000 conv=notrunc status=none`]);
   chmodSync(join(from, "caps"), 0o2711);
   const facts = (top: string): string =>
-    execFileSync("sh", ["-c", `cd ${top} && find . -printf '%p %y %m %U:%G %T@ %l %n\\n' | sort && find . -type f | sort | xargs -d '\\n' sha256sum`], { encoding: "utf8" });
+    execFileSync(
+      "sh",
+      [
+        "-c",
+        `cd ${top} && find . -printf '%p %y %m %U:%G %T@ %l %n\\n' | sort && find . -type f | sort | xargs -d '\\n' sha256sum`,
+      ],
+      { encoding: "utf8" },
+    );
   for (const format of ["posix", "gnu"]) {
-    const bytes = execFileSync("tar", ["-C", from, `--format=${format}`, "-S", ...(format === "posix" ? ["--xattrs"] : []), "-cf", "-", "."], { maxBuffer: 1 << 28 });
+    const bytes = execFileSync(
+      "tar",
+      ["-C", from, `--format=${format}`, "-S", ...(format === "posix" ? ["--xattrs"] : []), "-cf", "-", "."],
+      { maxBuffer: 1 << 28 },
+    );
     const { dir: top, result } = unpack(bytes);
     assert.equal(result.diffId, sha256(bytes));
     const plain = (text: string): string => (format === "gnu" ? text.replaceAll(/\.\d{10}/g, "") : text);
@@ -72,9 +104,21 @@ test("unpack: what GNU tar packs comes out the same, with times in nanoseconds, 
 test("unpack: all three sparse formats of pax keep their holes", () => {
   const from = scratch();
   execFileSync("truncate", ["-s", "3M", join(from, "s")]);
-  execFileSync("sh", ["-c", `for at in 100000 900000 2000000; do printf data | dd of=${join(from, "s")} bs=1 seek=$at conv=notrunc status=none; done`]);
+  execFileSync("sh", [
+    "-c",
+    `for at in 100000 900000 2000000; do printf data | dd of=${join(from, "s")} bs=1 seek=$at conv=notrunc status=none; done`,
+  ]);
   for (const version of ["0.0", "0.1", "1.0"]) {
-    const bytes = execFileSync("tar", ["-C", from, "--format=posix", `--sparse-version=${version}`, "-S", "-cf", "-", "."]);
+    const bytes = execFileSync("tar", [
+      "-C",
+      from,
+      "--format=posix",
+      `--sparse-version=${version}`,
+      "-S",
+      "-cf",
+      "-",
+      ".",
+    ]);
     const { dir: top } = unpack(bytes);
     assert.deepEqual(readFileSync(join(top, "s")), readFileSync(join(from, "s")), version);
     assert.deepEqual(readdirSync(top), ["s"], version);
@@ -88,13 +132,27 @@ test("unpack: gzip with several members, zstd with several and skippable frames,
   const forms = {
     plain: bytes,
     gzip: gzipSync(bytes),
-    members: Buffer.concat([gzipSync(bytes.subarray(0, half)), gzipSync(Buffer.alloc(0)), gzipSync(bytes.subarray(half))]),
+    members: Buffer.concat([
+      gzipSync(bytes.subarray(0, half)),
+      gzipSync(Buffer.alloc(0)),
+      gzipSync(bytes.subarray(half)),
+    ]),
     zstd: zstdCompressSync(bytes),
-    frames: Buffer.concat([skippable, zstdCompressSync(bytes.subarray(0, half)), skippable, zstdCompressSync(bytes.subarray(half)), skippable]),
+    frames: Buffer.concat([
+      skippable,
+      zstdCompressSync(bytes.subarray(0, half)),
+      skippable,
+      zstdCompressSync(bytes.subarray(half)),
+      skippable,
+    ]),
   };
   for (const [name, form] of Object.entries(forms)) {
     const { dir: top, result } = unpack(form);
-    assert.deepEqual(result, { diffId: sha256(bytes), digest: sha256(form), compressedBytes: form.length, tarBytes: bytes.length, entries: 2 }, name);
+    assert.deepEqual(
+      result,
+      { diffId: sha256(bytes), digest: sha256(form), compressedBytes: form.length, tarBytes: bytes.length, entries: 2 },
+      name,
+    );
     assert.equal(readFileSync(join(top, "a"), "utf8").length, 700_000, name);
   }
 });
@@ -138,11 +196,15 @@ test("unpack: a layer that unpacks to more than is allowed is refused before it 
   const bomb = gzipSync(Buffer.concat([entry(file("zeros", "", { size: 1 << 30 })), Buffer.alloc(200_000_000)]));
   const failure = refused(bomb, [], ["--max-bytes", "1000000"]);
   assert.match(failure.message, /more bytes than are allowed/);
-  assert.ok(execFileSync("du", ["-sk", failure.dir], { encoding: "utf8" }).split("\t")[0] as unknown as number < 4000);
+  assert.ok(
+    (execFileSync("du", ["-sk", failure.dir], { encoding: "utf8" }).split("\t")[0] as unknown as number) < 4000,
+  );
 });
 
 test("unpack: memory does not depend on the layer", () => {
-  const bytes = gzipSync(Buffer.concat([entry(file("zeros", "", { size: 300_000_000 })), Buffer.alloc(300_000_256 + 1024)]));
+  const bytes = gzipSync(
+    Buffer.concat([entry(file("zeros", "", { size: 300_000_000 })), Buffer.alloc(300_000_256 + 1024)]),
+  );
   const layer = join(scratch(), "layer");
   writeFileSync(layer, bytes);
   const script = `/usr/bin/env time -f %M ${join(import.meta.dirname, "../build/keel")} unpack --target ${scratch()} <${layer} 2>&1 >/dev/null`;
@@ -181,7 +243,13 @@ test("unpack: a file over a symlink replaces the link, not what it points to", (
   const outside = scratch();
   writeFileSync(join(outside, "victim"), "safe");
   const { dir: top } = unpack(
-    tar(symlink("link", join(outside, "victim")), file("link", "new"), symlink("dir", outside), dir("dir"), file("dir/victim", "in")),
+    tar(
+      symlink("link", join(outside, "victim")),
+      file("link", "new"),
+      symlink("dir", outside),
+      dir("dir"),
+      file("dir/victim", "in"),
+    ),
   );
   assert.deepEqual(tree(top), ["dir/", "dir/victim=in", "link=new"]);
   assert.equal(readFileSync(join(outside, "victim"), "utf8"), "safe");
@@ -190,7 +258,9 @@ test("unpack: a file over a symlink replaces the link, not what it points to", (
 test("unpack: a hard link to a symlink links the symlink itself", () => {
   const outside = scratch();
   writeFileSync(join(outside, "victim"), "safe");
-  const { dir: top } = unpack(tar(symlink("link", join(outside, "victim")), hardlink("hard", "link"), file("hard", "evil")));
+  const { dir: top } = unpack(
+    tar(symlink("link", join(outside, "victim")), hardlink("hard", "link"), file("hard", "evil")),
+  );
   assert.deepEqual(tree(top), ["hard=evil", `link -> ${join(outside, "victim")}`]);
   assert.equal(readFileSync(join(outside, "victim"), "utf8"), "safe");
 });
@@ -235,16 +305,35 @@ test("unpack: directories that no entry names are made with mode 0755, and a lat
 
 test("unpack: a directory's time is the entry's, whenever something is put into it", () => {
   const { dir: top } = unpack(
-    tar(dir("d", { mtime: 1_111_111_111 }), dir("e", { mtime: 1_222_222_222 }), file("d/1"), file("e/1"), file("d/2"), hardlink("e/2", "d/1"), file("d/1", "again")),
+    tar(
+      dir("d", { mtime: 1_111_111_111 }),
+      dir("e", { mtime: 1_222_222_222 }),
+      file("d/1"),
+      file("e/1"),
+      file("d/2"),
+      hardlink("e/2", "d/1"),
+      file("d/1", "again"),
+    ),
   );
-  assert.deepEqual([statSync(join(top, "d")).mtimeMs, statSync(join(top, "e")).mtimeMs], [1_111_111_111_000, 1_222_222_222_000]);
+  assert.deepEqual(
+    [statSync(join(top, "d")).mtimeMs, statSync(join(top, "e")).mtimeMs],
+    [1_111_111_111_000, 1_222_222_222_000],
+  );
 });
 
 test("unpack: what is made in a directory with set-group-id has the entry's group and mode", () => {
-  const { dir: top } = unpack(tar(dir("d", { mode: 0o2775, gid: 50 }), file("d/f"), dir("d/sub"), symlink("d/l", "x"), file("d/made/up/f")));
+  const { dir: top } = unpack(
+    tar(dir("d", { mode: 0o2775, gid: 50 }), file("d/f"), dir("d/sub"), symlink("d/l", "x"), file("d/made/up/f")),
+  );
   assert.deepEqual(modes(top), {
-    ...{ ".": modes(top)["."], d: "2775 0:50", "d/f": "644 0:0", "d/sub": "755 0:0", "d/l": "777 0:0" },
-    ...{ "d/made": "755 0:0", "d/made/up": "755 0:0", "d/made/up/f": "644 0:0" },
+    ".": modes(top)["."],
+    d: "2775 0:50",
+    "d/f": "644 0:0",
+    "d/sub": "755 0:0",
+    "d/l": "777 0:0",
+    "d/made": "755 0:0",
+    "d/made/up": "755 0:0",
+    "d/made/up/f": "644 0:0",
   });
 });
 
@@ -283,9 +372,22 @@ test("unpack: names are bytes: what is no UTF-8 stays as it is, in directories t
       file("🐳/whale", "5"),
     ),
   );
-  const names = (path: Buffer): string[] => readdirSync(path, { encoding: "buffer" }).map((name) => name.toString("latin1")).sort();
+  const names = (path: Buffer): string[] =>
+    readdirSync(path, { encoding: "buffer" })
+      .map((name) => name.toString("latin1"))
+      .sort();
   const root = Buffer.from(`${top}/`);
-  assert.deepEqual(names(root), [latin.toString("latin1"), "l", leading.toString("latin1"), Buffer.from(nfd).toString("latin1"), "s", Buffer.from("🐳").toString("latin1")].sort());
+  assert.deepEqual(
+    names(root),
+    [
+      latin.toString("latin1"),
+      "l",
+      leading.toString("latin1"),
+      Buffer.from(nfd).toString("latin1"),
+      "s",
+      Buffer.from("🐳").toString("latin1"),
+    ].sort(),
+  );
   assert.deepEqual([names(Buffer.concat([root, latin])), names(Buffer.concat([root, leading]))], [["f"], ["g", "pax"]]);
 });
 
@@ -299,138 +401,10 @@ test("unpack: a tree of a thousand directories in each other is made", () => {
   const path = "d/".repeat(1000);
   const { dir: top } = unpack(tar(file("x", "deep", { pax: { path: `${path}f` } }), file("top", "1")));
   assert.deepEqual(readdirSync(top).sort(), ["d", "top"]);
-  assert.equal(execFileSync("sh", ["-c", `find ${top} -name f | wc -c`], { encoding: "utf8" }).trim(), String(top.length + 1 + path.length + 2));
-});
-
-const lower = tar(
-  dir("etc", { mode: 0o750, uid: 3, gid: 4, mtime: 1_150_000_000 }),
-  file("etc/a", "lower a"),
-  file("etc/b", "lower b"),
-  dir("etc/sub"),
-  file("etc/sub/x", "lower x"),
-  dir("usr/lib"),
-  file("usr/lib/so", "lower so", { mode: 0o4711, uid: 9 }),
-  symlink("lib", "usr/lib"),
-  symlink("abs", "/usr/lib"),
-  file("plain", "lower plain"),
-);
-
-test("layers: whiteouts hide files and directories of the layers below", () => {
-  const seen = image(lower, tar(file("etc/.wh.a"), file("etc/.wh.sub"), file(".wh.plain"), file("usr/.wh.none")));
-  assert.deepEqual(tree(seen), ["abs -> /usr/lib", "etc/", "etc/b=lower b", "lib -> usr/lib", "usr/", "usr/lib/", "usr/lib/so=lower so"]);
-});
-
-test("layers: a whiteout and a new entry of one name give the new entry alone, in either order", () => {
-  const orders = [
-    [file("etc/.wh.sub"), dir("etc/sub"), file("etc/sub/new", "n"), file("etc/.wh.a"), file("etc/a", "new a")],
-    [dir("etc/sub"), file("etc/sub/new", "n"), file("etc/.wh.sub"), file("etc/a", "new a"), file("etc/.wh.a")],
-    [file("etc/.wh.sub"), file("etc/sub/new", "n"), file("etc/a", "new a"), file("etc/.wh.a")],
-    [file("etc/sub/new", "n"), file("etc/.wh.sub"), file("etc/.wh.a"), file("etc/a", "new a")],
-  ];
-  for (const [i, order] of orders.entries()) {
-    const seen = image(lower, tar(...order));
-    assert.deepEqual(tree(join(seen, "etc")), ["a=new a", "b=lower b", "sub/", "sub/new=n"], `order ${i}`);
-  }
-});
-
-test("layers: an opaque directory hides what is below, never what the same layer has, before or after", () => {
-  const seen = image(lower, tar(dir("etc/sub"), file("etc/sub/before", "1"), file("etc/sub/.wh..wh..opq"), file("etc/sub/after", "2")));
-  assert.deepEqual(tree(join(seen, "etc/sub")), ["after=2", "before=1"]);
-  const implied = image(lower, tar(file("etc/.wh..wh..opq")));
-  assert.deepEqual([tree(join(implied, "etc")), modes(implied)["etc"]], [[], "750 3:4"]);
-});
-
-test("layers: an opaque root hides all of the layers below", () => {
-  const second = tar(file("second", "2"), dir("etc"), file("etc/second", "2"));
-  const seen = image(lower, second, tar(dir("etc"), file("etc/third", "3"), file(".wh..wh..opq"), dir("usr/lib"), file("new", "3")));
-  assert.deepEqual(tree(seen), ["etc/", "etc/third=3", "new=3", "usr/", "usr/lib/"]);
-});
-
-test("layers: a directory that is only below keeps owner, mode and time when something is put into it", () => {
-  const seen = image(lower, tar(file("etc/new", "n")));
-  assert.deepEqual(tree(join(seen, "etc")), ["a=lower a", "b=lower b", "new=n", "sub/", "sub/x=lower x"]);
-  assert.equal(modes(seen)["etc"], "750 3:4");
-  assert.equal(statSync(join(seen, "etc")).mtimeMs, 1_150_000_000_000);
-});
-
-test("layers: an entry below a symlink of a lower layer goes where the link points", () => {
-  const seen = image(lower, tar(file("lib/new", "1"), file("abs/new2", "2"), file("lib/so", "changed")));
-  assert.deepEqual(tree(seen).slice(-6), ["lib -> usr/lib", "plain=lower plain", "usr/", "usr/lib/", "usr/lib/new=1", "usr/lib/new2=2"].concat("usr/lib/so=changed").slice(-6));
-  assert.equal(tree(seen)[0], "abs -> /usr/lib");
-});
-
-test("layers: a directory entry over a symlink of a lower layer replaces the link", () => {
-  const seen = image(lower, tar(file("lib/via", "1"), dir("lib"), file("lib/new", "2")));
-  assert.deepEqual(tree(join(seen, "lib")), ["new=2"]);
-  assert.deepEqual(tree(join(seen, "usr/lib")), ["so=lower so", "via=1"]);
-});
-
-test("layers: files and directories of lower layers are replaced by the other kind", () => {
-  const seen = image(lower, tar(file("etc", "now a file"), dir("plain"), file("plain/in", "1")));
-  assert.deepEqual(tree(seen).slice(1, 5), ["etc=now a file", "lib -> usr/lib", "plain/", "plain/in=1"]);
-  const back = image(lower, tar(file("etc", "now a file")), tar(dir("etc"), file("etc/only", "1")));
-  assert.deepEqual(tree(join(back, "etc")), ["only=1"]);
-  const twice = image(lower, tar(file("etc", "now a file"), dir("etc"), file("etc/only", "1")));
-  assert.deepEqual(tree(join(twice, "etc")), ["only=1"]);
-});
-
-test("layers: a hard link to a file of a lower layer copies it up and links it", () => {
-  const seen = image(lower, tar(hardlink("copy", "usr/lib/so"), hardlink("viadir", "lib/so"), hardlink("soft", "lib")));
-  const [copy, so, via] = ["copy", "usr/lib/so", "viadir"].map((name) => lstatSync(join(seen, name)));
-  assert.equal(readFileSync(join(seen, "copy"), "utf8"), "lower so");
-  assert.deepEqual([copy?.ino, copy?.nlink, copy?.uid, (copy?.mode ?? 0) & 0o7777], [so?.ino, 3, 9, 0o4711]);
-  assert.equal(via?.ino, so?.ino);
-  assert.equal(tree(seen).find((line) => line.startsWith("soft")), "soft -> usr/lib");
-  assert.equal(copy?.mtimeMs, 1_000_000_000_000);
-});
-
-test("layers: a hard link to what a whiteout took away is refused", () => {
-  const below = unpack(lower).dir;
-  assert.match(refused(tar(file("etc/.wh.a"), hardlink("copy", "etc/a")), [below]).message, /there is no \/etc\/a/);
-  assert.match(refused(tar(file("etc/.wh..wh..opq"), hardlink("copy", "etc/a")), [below]).message, /there is no \/etc\/a/);
-  const second = unpack(tar(file(".wh.etc")), [below]).dir;
-  assert.match(refused(tar(hardlink("copy", "etc/a")), [second, below]).message, /there is no \/etc\/a/);
-});
-
-test("layers: what a middle layer hid does not come back through a layer above", () => {
-  const hidden = image(lower, tar(file(".wh.etc")), tar(file("etc/new", "1")));
-  assert.deepEqual([tree(join(hidden, "etc")), modes(hidden)["etc"]], [["new=1"], "755 0:0"]);
-  const opaque = image(lower, tar(file("etc/.wh..wh..opq"), dir("etc/mid")), tar(file("etc/sub/new", "1")));
-  assert.deepEqual(tree(join(opaque, "etc")), ["mid/", "sub/", "sub/new=1"]);
-});
-
-test("layers: whiteouts of nothing, of the directory itself and of its parent are refused", () => {
-  const below = unpack(lower).dir;
-  for (const path of [".wh.", "etc/.wh..", "etc/.wh...", "../.wh..."]) {
-    assert.equal(refused(tar(file(path)), [below]).code, "InvalidArgument", path);
-  }
-  const seen = image(lower, tar(file("../../.wh.plain"), file("etc/../.wh.abs")));
-  assert.deepEqual(tree(seen).filter((line) => /plain|abs/.test(line)), []);
-});
-
-test("layers: a whiteout through a symlink stays inside, and the whiteout of a symlink hides the link alone", () => {
-  const seen = image(lower, tar(file("lib/.wh.so"), file(".wh.abs")));
-  assert.deepEqual(tree(seen).filter((line) => /so|abs|lib/.test(line)), ["lib -> usr/lib", "usr/lib/"]);
-});
-
-test("layers: in a first layer, whiteouts hide nothing and leave nothing", () => {
-  const { dir: top } = unpack(tar(file("a", "1"), file(".wh.a"), file("d/.wh.x"), file(".wh..wh..opq")));
-  assert.deepEqual(tree(top), ["a=1"]);
-});
-
-test("layers: aufs's own files are left out, hard links to its link directory work", () => {
-  const { dir: top } = unpack(
-    tar(file(".wh..wh.aufs"), dir(".wh..wh.orph"), file(".wh..wh.orph/x", "1"), dir(".wh..wh.plnk"), file(".wh..wh.plnk/12.34", "linked"), hardlink("a", ".wh..wh.plnk/12.34"), hardlink("b", ".wh..wh.plnk/12.34")),
+  assert.equal(
+    execFileSync("sh", ["-c", `find ${top} -name f | wc -c`], { encoding: "utf8" }).trim(),
+    String(top.length + 1 + path.length + 2),
   );
-  assert.deepEqual(tree(top), ["a=linked", "b=linked"]);
-});
-
-test("layers: whiteouts are device 0/0 and opaque marks trusted.overlay.opaque, as overlayfs wants them", () => {
-  const below = unpack(lower).dir;
-  const { dir: top } = unpack(tar(file(".wh.plain"), dir("etc"), file("etc/.wh..wh..opq")), [below]);
-  assert.deepEqual(tree(top), ["etc/", "plain c0,0"]);
-  assert.equal(xattr(join(top, "etc"), "trusted.overlay.opaque"), OPAQUE);
-  assert.equal(merged(top, below) === "", false);
 });
 
 test("unpack: missing flags and directories are errors that say so", () => {

@@ -22,7 +22,8 @@ function unpack(): void {
   const target = values["target"];
   if (!target) throw runtimeError("InvalidArgument", "keel unpack: --target DIR is missing");
   const maxBytes = values["max-bytes"] === undefined ? DEFAULT_MAX_BYTES : Number(values["max-bytes"]);
-  if (!(maxBytes > 0)) throw runtimeError("InvalidArgument", `keel unpack: --max-bytes ${values["max-bytes"]} is no size`);
+  if (!(maxBytes > 0))
+    throw runtimeError("InvalidArgument", `keel unpack: --max-bytes ${values["max-bytes"]} is no size`);
   sys.prlimit(0, RLIMIT_DATA, MEMORY, MEMORY);
   sys.prlimit(0, RLIMIT_NOFILE, 65536, 65536); // deep trees and long chains; without the right to raise it, less deep ones
   sys.umask(0);

@@ -32,7 +32,10 @@ export function applyHostStep(step: HostStep): string | null | undefined {
     case "read-file":
       return readFileBelow(step.root, step.path, step.maxBytes);
     default:
-      throw runtimeError("InvalidArgument", `do host step: there is no step ${JSON.stringify((step as { op?: unknown }).op)}`);
+      throw runtimeError(
+        "InvalidArgument",
+        `do host step: there is no step ${JSON.stringify((step as { op?: unknown }).op)}`,
+      );
   }
 }
 

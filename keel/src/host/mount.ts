@@ -50,7 +50,8 @@ function overlay(target: string, options: MountOptions, what: string): void {
     if (result === -c.EINVAL || result === -c.ENOSYS) result = mountRelative(target, options);
   }
   if (result >= 0) return;
-  const hint = result === -c.EINVAL ? "the upper directory must not be on overlayfs: put the data root on ext4 or xfs" : undefined;
+  const hint =
+    result === -c.EINVAL ? "the upper directory must not be on overlayfs: put the data root on ext4 or xfs" : undefined;
   throw callError(what, result, hint);
 }
 
@@ -62,7 +63,8 @@ function mountByParameters(target: string, options: MountOptions): number {
   let result = sys.fsconfig(fs, FSCONFIG_STRING, "source", "overlay");
   for (let i = 0; i < parameters.length && result >= 0; i++) {
     const { key, value } = parameters[i] as (typeof parameters)[number];
-    result = value === undefined ? sys.fsconfig(fs, FSCONFIG_FLAG, key, "") : sys.fsconfig(fs, FSCONFIG_STRING, key, value);
+    result =
+      value === undefined ? sys.fsconfig(fs, FSCONFIG_FLAG, key, "") : sys.fsconfig(fs, FSCONFIG_STRING, key, value);
   }
   if (result >= 0) result = sys.fsconfig(fs, FSCONFIG_CREATE, "", "");
   const mount = result >= 0 ? sys.fsmount(fs, 0, options.attrSet) : result;

@@ -20,6 +20,7 @@ import {
 } from "./machine.ts";
 
 const CLIENT = 1;
+const OTHER = 2;
 const TIME = "2026-11-24T08:00:00.000000000Z";
 const ERROR: WireError = { code: "NotFound", message: "exec: no such file" };
 
@@ -108,8 +109,10 @@ test("machine: requests that need the runtime wait for its command under way, ot
   assert.deepEqual(request(m, "resize"), ["resize"]);
   onCreated(m, 42, -1);
   request(m, "start");
-  assert.deepEqual(request(m, "signal"), ["signal 1 9"]);
-  assert.deepEqual(request(m, "abort"), ["wait"]);
+  // the client that asked for the command has its answers in order; others need not wait
+  assert.deepEqual(request(m, "signal"), ["wait"]);
+  assert.deepEqual(request(m, "signal", OTHER), [`signal ${OTHER} 9`]);
+  assert.deepEqual(request(m, "abort", OTHER), ["wait"]);
 });
 
 test("machine: a failed create is removed and undone before it is told, and runs no exit command", () => {

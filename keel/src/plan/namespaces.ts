@@ -70,5 +70,15 @@ export function planNamespaces(spec: Spec): NamespacePlan {
   }
   const born = newUser || joinUser !== "" ? cloneFlags : cloneFlags & c.CLONE_NEWPID;
   const ownFlags = cloneFlags & ~born;
-  return { cloneFlags: born >>> 0, ownFlags: ownFlags >>> 0, newCgroup, newNetwork, newUser, newTime, joins, joinMount, joinUser };
+  return {
+    cloneFlags: born >>> 0,
+    ownFlags: ownFlags >>> 0,
+    newCgroup,
+    newNetwork,
+    newUser,
+    newTime,
+    joins,
+    joinMount,
+    joinUser,
+  };
 }

@@ -8,10 +8,10 @@ import {
   claimId,
   containerDir,
   ociState,
-  processStat,
-  type Record,
   prepareState,
+  processStat,
   publishState,
+  type Record,
   removeRecord,
   START_SOCKET,
 } from "../state/store.ts";

@@ -69,7 +69,10 @@ export function execInContainer(options: ExecOptions): Executed {
   must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
   must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
   const cgroup = record.unified
-    ? must(sys.open(unifiedCgroup(record.pid, record.cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0), "open the container's cgroup")
+    ? must(
+        sys.open(unifiedCgroup(record.pid, record.cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0),
+        "open the container's cgroup",
+      )
     : -1;
   const pid = sys.clone(0, cgroup);
   if (pid === 0) {
@@ -84,13 +87,7 @@ export function execInContainer(options: ExecOptions): Executed {
   try {
     expectWord(mine, "ready", died);
     applyResourceLimits(pid, plan);
-    if (keep) {
-      const received = sys.recvFds(master, 64);
-      if (typeof received === "number" || received.fds[0] === undefined)
-        throw runtimeError("Internal", "receive the terminal: nothing came");
-      sys.close(master);
-      master = received.fds[0];
-    }
+    if (keep) master = receiveMaster(master);
     if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
     must(sys.write(mine, "go"), "start the program");
     expectWord(mine, "", died);
@@ -101,6 +98,15 @@ export function execInContainer(options: ExecOptions): Executed {
   }
   sys.close(mine);
   return { pid, master };
+}
+
+/** The terminal's master that came over our own socket, which is closed. */
+function receiveMaster(socket: number): number {
+  const received = sys.recvFds(socket, 64);
+  if (typeof received === "number" || received.fds[0] === undefined)
+    throw runtimeError("Internal", "receive the terminal: nothing came");
+  sys.close(socket);
+  return received.fds[0];
 }
 
 const died = (): RuntimeError =>

@@ -50,7 +50,7 @@ function waitHook(pid: number, hook: Hook, field: string): number {
     const left = Math.ceil((deadline - sys.clockMonotonicUs()) / 1000);
     if (left <= 0) break;
     if (pidfd >= 0) sys.poll([pidfd, c.POLLIN], left, []);
-    else sys.poll([], left < 10 ? left : 10, []);
+    else sys.poll([], Math.min(left, 10), []);
     if (sys.waitpid(pid, c.WNOHANG, out) === pid) {
       if (pidfd >= 0) sys.close(pidfd);
       return out[0] as number;

@@ -109,7 +109,11 @@ export function openSources(steps: readonly Step[]): number[] {
     if (step.op === "root") trees[i] = openSource(step.path, true);
     else trees[i] = step.op === "bind" ? openSource(step.source, step.recursive) : -1;
     const tree = trees[i] as number;
-    if (tree >= 0) must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, 0, 0, propagation, -1), "make the copy of a mount private");
+    if (tree >= 0)
+      must(
+        sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, 0, 0, propagation, -1),
+        "make the copy of a mount private",
+      );
   }
   return trees;
 }

@@ -2,17 +2,8 @@ import { CAPABILITIES } from "./capabilities.ts";
 
 const DEFAULT_CAPS = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
-/** The config.json that `spec` writes: runc's, so that what worked with its `spec` works with ours. */
-export function defaultSpec(rootless: boolean, uid: number, gid: number): unknown {
-  const namespaces: { type: string }[] = [
-    { type: "pid" },
-    { type: "network" },
-    { type: "ipc" },
-    { type: "uts" },
-    { type: "mount" },
-    { type: "cgroup" },
-  ];
-  const mounts: unknown[] = [
+function defaultMounts(rootless: boolean): unknown[] {
+  return [
     { destination: "/proc", type: "proc", source: "proc" },
     {
       destination: "/dev",
@@ -40,6 +31,18 @@ export function defaultSpec(rootless: boolean, uid: number, gid: number): unknow
       source: "cgroup",
       options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
     },
+  ];
+}
+
+/** The config.json that `spec` writes: runc's, so that what worked with its `spec` works with ours. */
+export function defaultSpec(rootless: boolean, uid: number, gid: number): unknown {
+  const namespaces: { type: string }[] = [
+    { type: "pid" },
+    { type: "network" },
+    { type: "ipc" },
+    { type: "uts" },
+    { type: "mount" },
+    { type: "cgroup" },
   ];
   const linux: { [key: string]: unknown } = {
     resources: { devices: [{ allow: false, access: "rwm" }] },
@@ -78,7 +81,7 @@ export function defaultSpec(rootless: boolean, uid: number, gid: number): unknow
     },
     root: { path: "rootfs", readonly: true },
     hostname: "keel",
-    mounts,
+    mounts: defaultMounts(rootless),
     linux,
   };
 }

@@ -6,6 +6,10 @@ import { validateSpec } from "./validate.ts";
 
 type Loose = { [key: string]: Loose } & Loose[];
 
+function namespacesOf(spec: Loose): object[] {
+  return (spec["linux"] as unknown as { readonly namespaces: object[] }).namespaces;
+}
+
 function broken(change: (spec: Loose) => void): string {
   const spec = JSON.parse(JSON.stringify(defaultSpec(false, 0, 0))) as Loose;
   change(spec);
@@ -39,16 +43,8 @@ const cases: readonly [string, (spec: Loose) => void, RegExp][] = [
   ],
   ["mounts no array", (s) => Object.assign(s, { mounts: {} }), /mounts: must be an array/],
   ["no root", (s) => delete s["root"], /root: is required/],
-  [
-    "namespace twice",
-    (s) => (s["linux"]?.["namespaces"] as unknown as object[]).push({ type: "pid" }),
-    /linux\.namespaces\[6\]\.type: pid is there twice/,
-  ],
-  [
-    "unknown namespace",
-    (s) => (s["linux"]?.["namespaces"] as unknown as object[]).push({ type: "net" }),
-    /must be one of .*, is "net"/,
-  ],
+  ["namespace twice", (s) => namespacesOf(s).push({ type: "pid" }), /linux\.namespaces\[6\]\.type: pid is there twice/],
+  ["unknown namespace", (s) => namespacesOf(s).push({ type: "net" }), /must be one of .*, is "net"/],
   [
     "unknown capability",
     (s) => Object.assign(s["process"] as object, { capabilities: { bounding: ["CAP_X"] } }),

@@ -42,9 +42,11 @@ function applyEntry(tree: Tree, entry: LayerEntry): void {
     case "invalid":
       throw runtimeError("InvalidArgument", `apply ${path}: a whiteout names no file`);
     case "whiteout":
-      return hide(tree, path);
+      hide(tree, path);
+      return;
     case "opaque":
-      return hideAll(tree, dirOf(path));
+      hideAll(tree, dirOf(path));
+      return;
     default:
   }
   if (kind === "dir") makeDirectory(tree, entry);

@@ -3,7 +3,13 @@
  * system calls. The answer on stdout is one JSON object: {@link HostReply}.
  */
 export type HostStep =
-  | { readonly op: "mount"; readonly type: string; readonly source: string; readonly target: string; readonly options: readonly string[] }
+  | {
+      readonly op: "mount";
+      readonly type: string;
+      readonly source: string;
+      readonly target: string;
+      readonly options: readonly string[];
+    }
   /** Lazy unmount of everything stacked on `target`; not mounted is no error. */
   | { readonly op: "umount"; readonly target: string }
   | { readonly op: "netns-add"; readonly path: string }
