@@ -143,6 +143,14 @@ test("layers: whiteouts of nothing, of the directory itself and of its parent ar
   );
 });
 
+test("layers: whiteouts below a file that replaces a directory, as umoci writes them, hide nothing more", () => {
+  const seen = image(lower, tar(file("etc", "a file now"), file("etc/.wh.sub"), file("etc/.wh..wh..opq")));
+  assert.deepEqual(
+    tree(seen).filter((line) => line.includes("etc")),
+    tree(image(tar(file("etc", "a file now")))).filter((line) => line.includes("etc")),
+  );
+});
+
 test("layers: a whiteout through a symlink stays inside, and the whiteout of a symlink hides the link alone", () => {
   const seen = image(lower, tar(file("lib/.wh.so"), file(".wh.abs")));
   assert.deepEqual(

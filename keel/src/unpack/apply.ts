@@ -1,10 +1,11 @@
+import type { WireError } from "@berth/protocol";
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { removeTree } from "../lib/files.ts";
 import { copyUp } from "./copyup.ts";
 import { isDirectory, isWhiteout, listLowerRoot, statIn } from "./lower.ts";
 import { AUFS_LINKS, dirOf, isBelow, meaningOf, nameOf, WHITEOUT } from "./names.ts";
-import type { Tree } from "./tree.ts";
+import type { Dir, Tree } from "./tree.ts";
 
 /** xattrs by which overlayfs is told what to show: a layer that could set them could show what is not its own. */
 const REFUSED_XATTRS: readonly string[] = ["trusted.overlay.", "user.overlay."];
@@ -127,7 +128,8 @@ function isSame(a: Stat | undefined, b: Stat | undefined): boolean {
 /** A whiteout takes away what is below; what this layer itself has of that name stays. */
 function hide(tree: Tree, path: string): void {
   if (tree.lowers.length === 0) return;
-  const dir = tree.open(dirOf(path));
+  const dir = openOrFile(tree, dirOf(path));
+  if (!dir) return;
   dir.changed = true;
   const result = sys.layerWhiteout(dir.fd, WHITEOUT.length);
   if (result !== -c.EEXIST) {
@@ -135,6 +137,16 @@ function hide(tree: Tree, path: string): void {
     return;
   }
   hideUnder(tree, path.substring(path.lastIndexOf("/") + 1 + WHITEOUT.length));
+}
+
+/** undefined: a file is in the directory's place, which hides all that is below already (umoci writes such whiteouts). */
+function openOrFile(tree: Tree, path: string): Dir | undefined {
+  try {
+    return tree.open(path);
+  } catch (thrown) {
+    if ((thrown as WireError).errno === "ENOTDIR") return undefined;
+    throw thrown;
+  }
 }
 
 /** Hides what is below the present directory's entry of this name, which is there. */
@@ -146,8 +158,7 @@ function hideUnder(tree: Tree, name: string): void {
 function hideAll(tree: Tree, path: string): void {
   if (tree.lowers.length === 0) return;
   if (path !== "/") {
-    tree.open(path);
-    tree.hideBelow(".");
+    if (openOrFile(tree, path)) tree.hideBelow(".");
     return;
   }
   // overlayfs always merges the roots: what is below must be taken away name by name

@@ -138,7 +138,7 @@ export class Tree {
     if (fd !== -c.ENOTDIR && fd !== -c.ELOOP) throw callError(`open directory ${full}`, fd);
     const stat = statIn(parent, name) as Stat;
     if ((stat.mode & c.S_IFMT) === c.S_IFLNK) return readLink(parent, name, full);
-    if (!isWhiteout(stat)) throw runtimeError("InvalidArgument", `open directory ${full}: it is no directory`);
+    if (!isWhiteout(stat)) throw callError(`open directory ${full}`, -c.ENOTDIR);
     must(sys.unlinkat(parent, name, 0), `remove ${full}`);
     this.make(name, full);
     must(sys.fsetxattr(this.present.fd, OPAQUE, "y"), `make ${full} opaque`);
