@@ -129,11 +129,9 @@ async function runCommand(plan: Extract<Plan, { kind: "run" }>, host: Host): Pro
     progress: () => lazyProgress(host),
     notice: (text) => host.write(2, text),
   };
-  try {
-    return await print(await command.run(context, parsed.args, parsed.flags as never), host);
-  } finally {
-    await (await engine?.catch(() => undefined))?.[Symbol.asyncDispose]();
-  }
+  // The engine is not closed: the process ends now, nothing is lost by it, and closing the database would make this
+  // command write its log back and the next one begin a new one.
+  return print(await command.run(context, parsed.args, parsed.flags as never), host);
 }
 
 function print(result: Result, host: Host): number | Promise<number> {

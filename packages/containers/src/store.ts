@@ -30,8 +30,7 @@ export const migrations: readonly Migration[] = [
         oom_killed    INTEGER NOT NULL CHECK (oom_killed IN (0, 1)),
         error         TEXT NOT NULL              -- why the last start failed
       ) STRICT, WITHOUT ROWID;
-      CREATE INDEX container_image ON container (image_id);
-      CREATE INDEX container_phase ON container (phase) WHERE phase NOT IN ('created', 'exited');`,
+      CREATE INDEX container_image ON container (image_id);`,
   },
 ];
 
@@ -56,9 +55,15 @@ export function addContainer(
   );
 }
 
-/** All that belongs to it is there. */
-export function setCreated(db: DatabaseSync, id: string, mounts: readonly ContainerMount[]): void {
-  db.prepare("UPDATE container SET phase = 'created', owner = NULL, mounts = ? WHERE id = ?").run(
+/** All that belongs to it is there. `owner`: a process that is about to start it, and wants nothing left if it cannot. */
+export function setCreated(
+  db: DatabaseSync,
+  id: string,
+  mounts: readonly ContainerMount[],
+  owner: string | undefined,
+): void {
+  db.prepare("UPDATE container SET phase = 'created', owner = ?, mounts = ? WHERE id = ?").run(
+    owner ?? null,
     JSON.stringify(mounts),
     id,
   );
@@ -123,7 +128,10 @@ export function listContainers(db: DatabaseSync): readonly ContainerRow[] {
 
 /** Those that may have been left in the middle of something. */
 export function listUnsettled(db: DatabaseSync): readonly ContainerRow[] {
-  return db.prepare("SELECT * FROM container WHERE phase NOT IN ('created', 'exited')").all().map(toRow);
+  return db
+    .prepare("SELECT * FROM container WHERE phase NOT IN ('created', 'exited') OR owner IS NOT NULL")
+    .all()
+    .map(toRow);
 }
 
 export function listImagesInUse(db: DatabaseSync): ReadonlySet<Digest> {

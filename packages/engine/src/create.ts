@@ -33,7 +33,7 @@ export async function create(ctx: Context, spec: ContainerSpec, options: CreateO
     const mounts = makeMounts(ctx, id, spec, image);
     ctx.snapshots.prepare(id, image.chainId);
     mkdirSync(pathsOf(ctx.config, id).data, { recursive: true, mode: 0o710 });
-    ctx.state.transaction(() => setCreated(ctx.state.db, id, mounts));
+    ctx.state.transaction(() => setCreated(ctx.state.db, id, mounts, options.own ? ctx.state.owner : undefined));
   } catch (error) {
     await removeWhole(ctx, getRow(ctx, id), true);
     throw error;

@@ -29,6 +29,7 @@ export async function settleAll(ctx: Context): Promise<void> {
 function isSettled(ctx: Context, row: ContainerRow): boolean {
   switch (row.phase) {
     case "created":
+      return row.owner === undefined || ctx.state.ownerAlive(row.owner);
     case "exited":
       return true;
     case "running":
@@ -47,6 +48,7 @@ function lives(ctx: Context, row: ContainerRow): boolean {
 async function repair(ctx: Context, row: ContainerRow): Promise<void> {
   switch (row.phase) {
     case "creating":
+    case "created":
     case "removing":
       return removeWhole(ctx, row, row.spec.autoRemove);
     case "starting":

@@ -7,6 +7,8 @@ export type PullPolicy = "always" | "missing" | "never";
 
 export interface CreateOptions extends PullOptions {
   readonly pull: PullPolicy;
+  /** This caller starts it at once: if it dies before, nothing of the container is left. */
+  readonly own?: boolean | undefined;
 }
 
 /** A container with its present state. */

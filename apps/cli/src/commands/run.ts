@@ -47,7 +47,7 @@ export const create = command({
     const spec = specOf(context, args, flags, streams.stdin);
     const engine = await context.engine();
     using router = routeSignals();
-    return { text: `${await createContainer(context, engine, spec, flags, router.signal)}\n` };
+    return { text: `${await createContainer(context, engine, spec, { flags, signal: router.signal, own: false })}\n` };
   },
 });
 
@@ -67,7 +67,7 @@ async function runContainer(
   const spec = specOf(context, args, flags, !flags.detach && session.stdin);
   const engine = await context.engine();
   using router = routeSignals();
-  const id = await createContainer(context, engine, spec, flags, router.signal);
+  const id = await createContainer(context, engine, spec, { flags, signal: router.signal, own: true });
   if (flags.detach) {
     router.hold();
     await engine.start(id);
@@ -130,12 +130,18 @@ function specOf(context: Context, args: readonly string[], flags: ContainerFlags
   return { ...spec, env: [`BERTH_STARTED_AT=${startedAtUs}000`, ...spec.env] };
 }
 
+interface CreateWish {
+  readonly flags: ContainerFlags;
+  readonly signal: AbortSignal;
+  /** We start it at once. */
+  readonly own: boolean;
+}
+
 async function createContainer(
   context: Context,
   engine: Engine,
   spec: ContainerSpec,
-  flags: ContainerFlags,
-  signal: AbortSignal,
+  { flags, signal, own }: CreateWish,
 ): Promise<string> {
   const { cidfile } = flags;
   if (cidfile !== undefined && existsSync(cidfile)) {
@@ -150,6 +156,7 @@ async function createContainer(
     pull: (flags.pull ?? "missing") as PullPolicy,
     platform: flags.platform,
     signal,
+    own,
     onProgress: (event) => {
       if (event.kind === "resolved" && !announced && progress !== undefined && flags.pull !== "always") {
         announced = true;
