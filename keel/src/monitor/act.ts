@@ -23,6 +23,7 @@ import {
   openStdio,
   readMessages,
   reopenLog,
+  retryOutputs,
   type Stdio,
 } from "./stdio.ts";
 import { dropClient, nowMs, reply, tellAll, type World } from "./world.ts";
@@ -84,6 +85,8 @@ function actOne(w: World, action: Exclude<Action, { do: "finish" }>): Action[] |
     case "record":
       return record(w, action.status);
     case "drain":
+      // a terminal that said EIO while the container seemed to live is at its end now
+      if (w.stdio) retryOutputs(w.stdio, nowMs());
       w.drainIdleAt = nowMs() + DRAIN_IDLE_MS;
       w.drainEndAt = nowMs() + DRAIN_LIMIT_MS;
       return undefined;

@@ -179,6 +179,14 @@ function endOutput(output: Output, result: number, now: number, containerEnded: 
   closeOutput(output);
 }
 
+/** Outputs that wait for a further try have it now. */
+export function retryOutputs(stdio: Stdio, now: number): void {
+  for (let i = 0; i < stdio.outputs.length; i++) {
+    const output = stdio.outputs[i] as Output;
+    if (output.retryAt > now) output.retryAt = now;
+  }
+}
+
 export function closeOutput(output: Output): void {
   if (output.fd < 0) return;
   if (output.log >= 0) sys.logClose(output.log);

@@ -39,6 +39,8 @@ export async function exec(ctx: Context, ref: string, options: ExecOptions): Pro
     stdin: options.stdin,
   });
   if (ended.error === undefined) return ended.code;
+  // Our stderr is the runtime's: it has said why.
+  if (!options.detach) return startExitCode(ended.error);
   throw new BerthError("FailedPrecondition", `exec in container ${row.name}: ${ended.error}`, {
     details: { exitCode: startExitCode(ended.error) },
   });
