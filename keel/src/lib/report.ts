@@ -1,6 +1,6 @@
 import * as c from "./consts.ts";
 import { context } from "./context.ts";
-import { asRuntimeError } from "./errors.ts";
+import { asRuntimeError, type RuntimeError } from "./errors.ts";
 
 /** Prints to stdout, whole. */
 export function print(text: string): void {
@@ -19,12 +19,18 @@ export function reportError(thrown: unknown): void {
   const time = sys.rfc3339Nano().replace(/\.\d+Z/, "Z");
   const line =
     logFormat === "json"
-      ? JSON.stringify({ level: "error", msg: error.message, time })
+      ? JSON.stringify(logRecord(error, time))
       : `time="${time}" level=error msg=${JSON.stringify(error.message)}`;
   const fd = sys.open(log, c.O_WRONLY | c.O_CREAT | c.O_APPEND, 0o644);
   if (fd < 0) return;
   sys.writeAll(fd, `${line}\n`);
   sys.close(fd);
+}
+
+/** What log readers look for, then what our own monitor tells on. Absent fields are left out. */
+function logRecord(error: RuntimeError, time: string): object {
+  const { message, code, hint, errno, step } = error;
+  return { level: "error", msg: message, time, code, hint, errno, step };
 }
 
 /** Runs a command body; whatever it throws is reported and becomes the exit code. */

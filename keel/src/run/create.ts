@@ -21,7 +21,7 @@ import { applyResourceLimits } from "./limits.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { openSources } from "./rootfs.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
-import { expectWord, nextWord } from "./sync.ts";
+import { expectWord, nextWord, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, receiveMaster } from "./terminal.ts";
 
 export interface CreateOptions {
@@ -102,7 +102,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   closeAll([theirs, start, consoleSocket]);
   if (namespaces.newUser) writeIdMaps(pid, spec.linux || {});
   if (!plan.unified) makeContainerCgroups(plan, undo);
-  must(sys.write(mine, "go"), "let the container's init go on");
+  sendGo(mine, "let the container's init go on");
   const record = completeDraft(plan.draft, pid, undo.cgroups);
   prepareRecord(record, plan.text);
   awaitReady(mine, record, spec);
@@ -111,7 +111,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   publishState(record.id);
   if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
   if (options.immediate) {
-    must(sys.write(mine, "go"), "start the program");
+    sendGo(mine, "start the program");
     expectWord(mine, "", () => initDied(pid));
   }
   sys.close(mine);
@@ -137,7 +137,7 @@ function awaitReady(sync: number, record: Record, spec: Spec): void {
     // both run in the runtime's namespaces, with the container's made but not yet entered (runtime-spec "Lifecycle")
     runHooks("prestart", hooks.prestart, ociState(record, "creating"));
     runHooks("createRuntime", hooks.createRuntime, ociState(record, "creating"));
-    must(sys.write(sync, "go"), "let the container's init go on");
+    sendGo(sync, "let the container's init go on");
     word = nextWord(sync);
   }
   if (word !== "ready") throw initDied(record.pid);

@@ -9,7 +9,7 @@ import type { Process, Spec } from "../spec/types.ts";
 import { getRecord, type Record, statusOf } from "../state/store.ts";
 import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
 import { applyResourceLimits } from "./limits.ts";
-import { expectWord, sendError } from "./sync.ts";
+import { expectWord, sendError, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
 
 export interface ExecOptions {
@@ -89,7 +89,7 @@ export function execInContainer(options: ExecOptions): Executed {
     applyResourceLimits(pid, plan);
     if (keep) master = receiveMaster(master);
     if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
-    must(sys.write(mine, "go"), "start the program");
+    sendGo(mine, "start the program");
     expectWord(mine, "", died);
   } catch (thrown) {
     sys.kill(pid, c.SIGKILL);

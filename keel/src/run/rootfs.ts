@@ -45,7 +45,7 @@ export function applySteps(
 function applyStep(step: Step, state: RootfsState, index: number): void {
   switch (step.op) {
     case "propagation":
-      must(sys.mount("", "/", "", step.flags, ""), "set the propagation of the root mount");
+      setRootPropagation(step.flags);
       return;
     case "root":
       takeRoot(step.path, state, index);
@@ -93,6 +93,14 @@ function applyStep(step: Step, state: RootfsState, index: number): void {
       moveRoot(state);
       return;
   }
+}
+
+function setRootPropagation(flags: number): void {
+  const result = sys.mount("", "/", "", flags, "");
+  if (result === 0) return;
+  const hint =
+    result === -c.EINVAL ? "in a chroot, its root must be a mount point: mount --bind DIR DIR before" : undefined;
+  throw callError("set the propagation of the root mount", result, hint);
 }
 
 /**

@@ -1,4 +1,5 @@
-import { asRuntimeError, callError, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import * as c from "../lib/consts.ts";
+import { asRuntimeError, callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
 
 /**
  * Words between the runtime and the process it makes, over a seqpacket socket: "go", "ready", or one JSON object with
@@ -14,10 +15,18 @@ export function expectWord(sync: number, word: string, died: () => RuntimeError)
 /** The next word, "" for the end of the stream; an error that was sent is thrown. */
 export function nextWord(sync: number): string {
   let message = sys.read(sync, 65536);
-  while (message === -4) message = sys.read(sync, 65536);
+  // ECONNRESET comes once, before what was sent, when the process ended with a word of ours unread
+  while (message === -c.EINTR || message === -c.ECONNRESET) message = sys.read(sync, 65536);
   if (typeof message === "number") throw callError("read from the new process", message);
   if (message.charAt(0) === "{") throw (JSON.parse(message) as { error: RuntimeError }).error;
   return message;
+}
+
+/** Lets the new process go on. One that has ended by then has sent the reason, which is thrown. */
+export function sendGo(sync: number, step: string): void {
+  const result = sys.write(sync, "go");
+  if (result === -c.EPIPE || result === -c.ECONNRESET) nextWord(sync);
+  must(result, step);
 }
 
 export function sendError(sync: number, thrown: unknown): void {
