@@ -17,7 +17,7 @@ const NATIVE = join(ROOT, "keel/native");
 const DUKTAPE = process.env["DUKTAPE_DIR"] ?? "/usr/share/duktape";
 const GCC = process.env["CC"] ?? "gcc";
 /** musl where it is there: a static program with it starts in a third of glibc's time and needs half of its memory. */
-const MUSL = spawnSync("musl-gcc", ["--version"]).status === 0;
+const MUSL = process.env["KEEL_LIBC"] !== "glibc" && spawnSync("musl-gcc", ["--version"]).status === 0;
 const CC = MUSL ? "musl-gcc" : GCC;
 /** The product promises a small runtime (docs/PROMISES.md); one that grew is a mistake to look at, not to ship. */
 const SIZE_LIMIT = 1_572_864;
@@ -121,22 +121,19 @@ async function main(): Promise<void> {
   const compiler = join(OBJECTS, "compile");
   await cc(["-no-pie", await compile(join(NATIVE, "compile.c"), WARNINGS), engine, "-lm", "-o", compiler]);
 
-  const entries = globSync("keel/src/entry/*.ts", { cwd: ROOT, exclude: ["**/*.test.ts"] })
-    .filter((entry) => !(process.env["KEEL_SKIP"] ?? "").split(",").includes(basename(entry, ".ts")))
-    .sort();
+  const entries = globSync("keel/src/entry/*.ts", { cwd: ROOT, exclude: ["**/*.test.ts"] }).sort();
   const names = await Promise.all(entries.map((entry) => buildModule(entry, compiler)));
   for (const old of globSync(join(BUILD, "*.js"))) if (!names.includes(basename(old, ".js"))) rmSync(old);
   writeFileSync(join(OBJECTS, "modules.c"), moduleTable(names));
 
-  const layer = existsSync(join(NATIVE, "layer.c"));
   const sources = globSync(join(NATIVE, "*.c")).filter((source) => !TOOLS.includes(basename(source)));
-  const flags = [...WARNINGS, `-I${NATIVE}`, ...(layer ? ["-DKEEL_HAS_LAYER"] : [])];
+  const flags = [...WARNINGS, `-I${NATIVE}`];
   const objects = await Promise.all(sources.sort().map((source) => compile(source, flags)));
   rmSync(join(OBJECTS, "modules.o.key"), { force: true });
   objects.push(await compile(join(OBJECTS, "modules.c"), [`-I${NATIVE}`]));
 
   const output = join(BUILD, "keel");
-  const libraries = ["seccomp", ...(layer ? ["archive", "zstd", "z"] : []), "nettle"].map(library);
+  const libraries = ["seccomp", "archive", "zstd", "z", "nettle"].map(library);
   const options = ["-static", "-no-pie", "-s", "-Wl,--gc-sections,-z,noexecstack,-e,keel_entry"];
   await cc([...options, ...objects, engine, ...libraries, "-lm", "-o", `${output}.new`]);
   const { size } = statSync(`${output}.new`);
@@ -144,4 +141,12 @@ async function main(): Promise<void> {
   renameSync(`${output}.new`, output);
 }
 
-await main();
+/** The system's static libraries are made for glibc: where they need more of it than musl has, glibc it is. */
+try {
+  await main();
+} catch (error) {
+  if (!MUSL) throw error;
+  const env = { ...process.env, KEEL_LIBC: "glibc" };
+  const again = spawnSync(process.execPath, [import.meta.filename], { env, stdio: "inherit" });
+  if (again.status !== 0) throw error;
+}

@@ -91,9 +91,7 @@ static duk_ret_t start(duk_context *ctx, void *data) {
   keel_register_terminals(ctx);
   keel_register_relay(ctx);
   keel_register_seccomp(ctx);
-#ifdef KEEL_HAS_LAYER
   keel_register_layer(ctx);
-#endif
   duk_put_global_string(ctx, "sys");
   duk_push_c_lightfunc(ctx, load_module, 1, 1, 0);
   duk_push_string(ctx, "main");
