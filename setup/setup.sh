@@ -184,6 +184,35 @@ ensure_dependencies() {
   step_done
 }
 
+# ---- the guest's kernel for ./run-tests vm: unpacked only, so that this machine's own boot stays as it is
+
+ensure_guest_kernel() {
+  [ "$ARCH" = x64 ] || return 0
+  meta=$(packages_of kernel)
+  if is_marked kernel "$meta" && [ -f "$TOOLS/vm/vmlinuz" ]; then return 0; fi
+  step 1 "fetching a kernel for the test guest ($meta)"
+  work=$TOOLS/fetch.vm
+  rm -rf "$work" "$TOOLS/vm"
+  mkdir -p "$work"
+  # The tests in the guest are skipped without it, and say so: no reason to refuse the others.
+  if fetch_kernel "$meta" && [ -f "$work"/root/boot/vmlinuz-* ]; then
+    mkdir "$TOOLS/vm"
+    mv "$work"/root/boot/vmlinuz-* "$TOOLS/vm/vmlinuz"
+    mark kernel "$meta"
+    step_done
+  else
+    printf 'not to be had\n' >&2
+    step_open=
+  fi
+  rm -rf "$work"
+}
+fetch_kernel() { # METAPACKAGE
+  image=$(apt-cache depends "$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+  [ -n "$image" ] || return 1
+  (cd "$work" && apt-get -q download "$image") >>"$LOG" 2>&1 9>&- </dev/null || return 1
+  dpkg-deb -x "$work"/*.deb "$work/root" >>"$LOG" 2>&1
+}
+
 # ---- main
 
 find_list
@@ -213,6 +242,7 @@ trap 'exit 143' TERM
 : >"$TOOLS/stamp.new"
 
 install_packages build run "$@"
+case " $* " in *" test "*) ensure_guest_kernel ;; esac
 ensure_node
 ensure_dependencies
 # [4] to [6]: keel, the command line, the hello image
