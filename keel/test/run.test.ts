@@ -43,7 +43,7 @@ t("namespaces: joined by path; a path of the wrong type is named", () => {
   };
   const inside = sh("readlink /proc/self/ns/net", join("net"));
   assert.equal(inside.out, keel("exec", target.id, "readlink", "/proc/self/ns/net").out);
-  assert.match(sh("true", join("ipc")).err, /linux\.namespaces\[1\]\.path: .* is no network namespace/);
+  assert.match(sh("true", join("ipc")).err, /linux\.namespaces\[1\]\.path: .* is an ipc namespace, type says network/);
 });
 
 t("namespaces: a user namespace maps ids, and mounts and devices still work in it", () => {

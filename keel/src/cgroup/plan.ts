@@ -58,6 +58,11 @@ export function planCgroup(
       "InvalidArgument",
       `invalid config.json: linux.cgroupsPath: must not contain "..", is "${wanted}"`,
     );
+  if (wanted !== "" && clean(wanted) === "/")
+    throw runtimeError(
+      "InvalidArgument",
+      `invalid config.json: linux.cgroupsPath: must name a cgroup below the root, is "${wanted}"`,
+    );
   const relative = wanted === "" ? id : wanted;
   const isAbsolute = wanted.charAt(0) === "/";
   const limits = resources || {};

@@ -1,4 +1,4 @@
-import { oneId, parseArgs } from "../lib/args.ts";
+import { numberFlag, oneId, parseArgs } from "../lib/args.ts";
 import { context } from "../lib/context.ts";
 import { runtimeError } from "../lib/errors.ts";
 import { runCommand } from "../lib/report.ts";
@@ -32,9 +32,7 @@ function create(): number {
   const id = oneId(command, parsed.rest);
   const { values } = parsed;
   if (values["pidfd-socket"]) throw runtimeError("Unimplemented", "--pidfd-socket: is not supported yet");
-  const preserveFds = Number(values["preserve-fds"] || 0);
-  if (!(preserveFds >= 0 && preserveFds < 1000))
-    throw runtimeError("InvalidArgument", `--preserve-fds: must be a number from 0, is "${values["preserve-fds"]}"`);
+  const preserveFds = numberFlag("preserve-fds", values["preserve-fds"], 1000);
   const run = command === "run";
   const detach = !run || values["detach"] === "true";
   const signals = detach ? -1 : openSignals();
@@ -65,7 +63,7 @@ function listenFds(): number {
   const env = sys.environ();
   for (let i = 0; i < env.length; i++) {
     const entry = env[i] as string;
-    if (entry.indexOf("LISTEN_FDS=") === 0) return Number(entry.substring(11)) || 0;
+    if (entry.indexOf("LISTEN_FDS=") === 0) return numberFlag("LISTEN_FDS", entry.substring(11), 1000);
   }
   return 0;
 }

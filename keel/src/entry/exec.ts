@@ -1,4 +1,4 @@
-import { checkId, parseArgs } from "../lib/args.ts";
+import { checkId, numberFlag, parseArgs } from "../lib/args.ts";
 import { context } from "../lib/context.ts";
 import { runtimeError } from "../lib/errors.ts";
 import { readJson } from "../lib/files.ts";
@@ -34,6 +34,9 @@ const FLAGS = {
   short: { e: "env", t: "tty", u: "user", g: "additional-gids", p: "process", d: "detach", c: "cap" },
 } as const;
 
+/** (uid_t)-1 means "leave it as it is" to the kernel. */
+const LAST_ID = 4294967294;
+
 type Parsed = ReturnType<typeof parseArgs>;
 
 function exec(): number {
@@ -57,7 +60,7 @@ function exec(): number {
     consoleSocket: values["console-socket"] || "",
     pidFile: values["pid-file"] || "",
     detach,
-    preserveFds: Number(values["preserve-fds"] || 0),
+    preserveFds: numberFlag("preserve-fds", values["preserve-fds"], 1000),
     ignorePaused: values["ignore-paused"] === "true",
   });
   return detach ? 0 : attend(executed.pid, executed.master, signals);
@@ -106,14 +109,15 @@ function processFromFlags(spec: Spec, parsed: Parsed): Process {
 /** `UID[:GID]`, numbers only; the gid is 0 when it is not given, the uid is never dropped (CVE-2026-30892). */
 function parseUser(text: string | undefined, base: Process, groups: readonly string[]): NonNullable<Process["user"]> {
   const own = base.user || { uid: 0, gid: 0 };
-  const additionalGids = groups.length > 0 ? groups.map(Number) : own.additionalGids || [];
+  const given = groups.map((group) => numberFlag("additional-gids", group, LAST_ID));
+  const additionalGids = given.length > 0 ? given : own.additionalGids || [];
   if (text === undefined) return { uid: own.uid, gid: own.gid, additionalGids };
   const match = /^(\d+)(?::(\d+))?$/.exec(text);
   if (!match) throw runtimeError("InvalidArgument", `--user: must be UID[:GID] in numbers, is "${text}"`);
   return {
-    uid: Number(match[1]),
-    gid: match[2] === undefined ? 0 : Number(match[2]),
-    additionalGids: groups.map(Number),
+    uid: numberFlag("user", match[1], LAST_ID),
+    gid: numberFlag("user", match[2], LAST_ID),
+    additionalGids: given,
   };
 }
 

@@ -1,5 +1,6 @@
 // The module that always runs: global flags, then the module of the command. Keep it tiny: every call pays for it.
 import type { Context } from "../lib/context.ts";
+import { lookup } from "../lib/lookup.ts";
 
 const MODULES: { readonly [command: string]: string } = {
   create: "create",
@@ -92,7 +93,7 @@ function main(): void {
       sys.writeAll(1, HELP);
       sys.exit(0);
     }
-    const kind = FLAGS[name];
+    const kind = lookup(FLAGS, name);
     if (!kind) usageError(`flag provided but not defined: -${name} (see keel --help)`);
     if (kind === "bool") values[name] = value === undefined ? "true" : value;
     else if (value !== undefined) values[name] = value;
@@ -104,7 +105,7 @@ function main(): void {
     sys.writeAll(1, HELP);
     sys.exit(0);
   }
-  const module = MODULES[command];
+  const module = lookup(MODULES, command);
   if (!module) {
     sys.writeAll(2, `No help topic for '${command}' (see keel --help)\n`);
     sys.exit(3);

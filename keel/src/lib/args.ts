@@ -1,4 +1,5 @@
 import { runtimeError } from "./errors.ts";
+import { lookup } from "./lookup.ts";
 
 /** Flags of one command: long name → "bool", "string" or "list"; `short` maps a letter to its long name. */
 export interface FlagTable {
@@ -35,11 +36,12 @@ export function parseArgs(words: readonly string[], table: FlagTable): ParsedArg
       value = name.substring(eq + 1);
       name = name.substring(0, eq);
     }
-    if (table.short && table.short[name]) name = table.short[name] as string;
-    let kind = table.flags[name];
-    if (!kind && word.charAt(1) !== "-" && value === undefined && table.short && name.length > 1) {
+    const short = table.short || {};
+    name = lookup(short, name) || name;
+    let kind = lookup(table.flags, name);
+    if (!kind && word.charAt(1) !== "-" && value === undefined && name.length > 1) {
       // a cluster such as -it or -u0: the first letter's flag, then the rest
-      const first = table.short[name.charAt(0)];
+      const first = lookup(short, name.charAt(0));
       if (first) {
         kind = table.flags[first];
         if (kind === "bool") {
@@ -92,4 +94,12 @@ export function checkId(id: string): string {
     );
   }
   return id;
+}
+
+/** A flag's whole number; 0 when the flag is not there. */
+export function numberFlag(name: string, text: string | undefined, max: number): number {
+  if (text === undefined || text === "") return 0;
+  if (!/^\d{1,15}$/.test(text) || Number(text) > max)
+    throw runtimeError("InvalidArgument", `--${name}: must be a whole number from 0 to ${max}, is "${text}"`);
+  return Number(text);
 }

@@ -1,4 +1,5 @@
 import * as c from "./consts.ts";
+import { lookup } from "./lookup.ts";
 
 /** fstab-style options of one mount, sorted by what they are for. */
 export interface MountOptions {
@@ -84,7 +85,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   const below: Attributes = { set: 0, clear: 0 };
   for (let i = 0; i < options.length; i++) {
     const option = options[i] as string;
-    const flag = FLAGS[option];
+    const flag = lookup(FLAGS, option);
     if (flag !== undefined) {
       flags = flag < 0 ? flags & ~-flag : flags | flag;
       putAttribute(own, flag);
@@ -99,16 +100,16 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       tmpcopyup = true;
       continue;
     }
-    const plain = PROPAGATION[option];
+    const plain = lookup(PROPAGATION, option);
     if (plain !== undefined) {
       propagation.push(plain);
       continue;
     }
     const rest = option.charAt(0) === "r" ? option.substring(1) : "";
-    const tree = PROPAGATION[rest];
+    const tree = lookup(PROPAGATION, rest);
+    const deep = lookup(FLAGS, rest);
     if (tree !== undefined) propagation.push(tree | c.MS_REC);
-    else if (FLAGS[rest] !== undefined && attributeOf(FLAGS[rest] as number) >= 0)
-      putAttribute(below, FLAGS[rest] as number);
+    else if (deep !== undefined && attributeOf(deep) >= 0) putAttribute(below, deep);
     else data.push(option);
   }
   return {

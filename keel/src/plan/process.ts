@@ -1,5 +1,6 @@
+import { runtimeError } from "../lib/errors.ts";
 import { addCap, CAP_SYS_ADMIN, type CapMask, capMask, intersect } from "../spec/capabilities.ts";
-import type { Process, Seccomp } from "../spec/types.ts";
+import type { Process, Rlimit, Seccomp } from "../spec/types.ts";
 
 /** What the container's process becomes right before execve; numbers only, so that nothing is decided late. */
 export interface ProcessPlan {
@@ -39,10 +40,6 @@ const RLIMITS: readonly string[] = (
   "RLIMIT_AS RLIMIT_LOCKS RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME"
 ).split(" ");
 
-export function rlimitNumber(type: string): number {
-  return RLIMITS.indexOf(type);
-}
-
 /**
  * Pure. `seccomp` without no_new_privs needs CAP_SYS_ADMIN when the filter is loaded, which is the very last thing
  * before execve (after it, a strict filter may forbid everything else). So that one capability is kept in the
@@ -68,8 +65,14 @@ export function planProcess(process: Process, seccomp: Seccomp | undefined): Pro
   const rlimits: (readonly [string, number, number | string, number | string])[] = [];
   const limits = process.rlimits || [];
   for (let i = 0; i < limits.length; i++) {
-    const limit = limits[i] as { type: string; soft: number; hard: number };
-    rlimits.push([limit.type, rlimitNumber(limit.type), limit.soft, limit.hard]);
+    const limit = limits[i] as Rlimit;
+    const number = RLIMITS.indexOf(limit.type);
+    if (number < 0)
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid config.json: process.rlimits[${i}].type: unknown resource "${limit.type}"`,
+      );
+    rlimits.push([limit.type, number, limit.soft, limit.hard]);
   }
   const size = process.consoleSize || { height: 0, width: 0 };
   return {

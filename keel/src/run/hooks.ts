@@ -49,7 +49,7 @@ function waitHook(pid: number, hook: Hook, field: string): number {
   for (;;) {
     const left = Math.ceil((deadline - sys.clockMonotonicUs()) / 1000);
     if (left <= 0) break;
-    if (pidfd >= 0) sys.poll([pidfd, c.POLLIN], left, []);
+    if (pidfd >= 0) sys.poll([pidfd, c.POLLIN], Math.min(left, 0x7fffffff), []);
     else sys.poll([], Math.min(left, 10), []);
     if (sys.waitpid(pid, c.WNOHANG, out) === pid) {
       if (pidfd >= 0) sys.close(pidfd);

@@ -1,16 +1,11 @@
 import * as c from "../lib/consts.ts";
-import { callError, runtimeError } from "../lib/errors.ts";
+import { callError } from "../lib/errors.ts";
 import type { ProcessPlan } from "../plan/process.ts";
 
 /** rlimits and OOM score, set from outside while the process waits: inside they could hit its own set-up. */
 export function applyResourceLimits(pid: number, plan: ProcessPlan): void {
   for (let i = 0; i < plan.rlimits.length; i++) {
     const [type, number, soft, hard] = plan.rlimits[i] as readonly [string, number, number | string, number | string];
-    if (number < 0)
-      throw runtimeError(
-        "InvalidArgument",
-        `invalid config.json: process.rlimits[${i}].type: unknown resource "${type}"`,
-      );
     const result = sys.prlimit(pid, number, soft, hard);
     if (result < 0) {
       const hint =

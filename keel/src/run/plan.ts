@@ -11,6 +11,7 @@ import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { validateSpec } from "../spec/validate.ts";
 import type { Record } from "../state/store.ts";
+import { checkNamespacePaths } from "./nscheck.ts";
 
 /** Everything that is decided before anything is touched. */
 export interface CreatePlan {
@@ -45,6 +46,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
   if (typeof text === "number")
     throw callError(`open ${path}`, text, "a bundle is a directory with a config.json; `keel spec` writes one");
   const spec = validateSpec(parseJson(text, path));
+  checkNamespacePaths(spec);
   const linux = spec.linux || {};
   const namespaces = planNamespaces(spec);
   const layout: CgroupLayout = readCgroupLayout();

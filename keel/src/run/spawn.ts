@@ -1,5 +1,5 @@
 import * as c from "../lib/consts.ts";
-import { callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import { callError, must, type RuntimeError } from "../lib/errors.ts";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespacePlan } from "../plan/namespaces.ts";
 import type { IdMapping, Spec } from "../spec/types.ts";
 
@@ -9,12 +9,12 @@ import type { IdMapping, Spec } from "../spec/types.ts";
  */
 export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, main: () => never): number {
   // processes of a joined pid namespace must not trace init before it has let go of the host (CVE-2016-9962)
-  if (plan.joins.length > 0) sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0);
-  const back = enterJoins(plan);
+  if (plan.joins.length > 0 || plan.joinUser !== "") sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0);
+  const { back, late } = enterJoins(plan);
   if (plan.newTime) must(sys.unshare(c.CLONE_NEWTIME), "make a time namespace");
   const cgroupFd = cgroup === "" ? -1 : must(sys.open(cgroup, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${cgroup}`);
   let pid: number;
-  if (plan.joinUser !== "") pid = spawnThroughUser(plan, cgroupFd, main);
+  if (plan.joinUser !== "") pid = spawnThroughUser(plan, late, cgroupFd, main);
   else {
     pid = sys.clone(plan.cloneFlags, cgroupFd);
     if (pid === 0) {
@@ -38,9 +38,17 @@ export function namespaceError(result: number): RuntimeError {
   return callError("make the container's namespaces", result, hint);
 }
 
-/** Enters every namespace to join; returns descriptors of our own ones. */
-function enterJoins(plan: NamespacePlan): number[] {
+interface Joined {
+  /** Descriptors of our own namespaces, to return to. */
+  readonly back: readonly number[];
+  /** Those that only a member of the user namespace to join may enter: flags of setns(2) with the descriptor. */
+  readonly late: readonly (readonly [number, number])[];
+}
+
+/** Enters every namespace to join with the rights we have, what is owned by the user namespace to join excepted (facts e.4). */
+function enterJoins(plan: NamespacePlan): Joined {
   const back: number[] = [];
+  const late: [number, number][] = [];
   const opened: number[] = [];
   // open all first: paths may vanish behind a namespace change
   for (let i = 0; i < plan.joins.length; i++) {
@@ -57,33 +65,42 @@ function enterJoins(plan: NamespacePlan): number[] {
         : join.type === "time"
           ? "time_for_children"
           : NAMESPACE_FILES[join.type];
-    back.push(must(sys.open(`/proc/self/ns/${file}`, c.O_RDONLY, 0), `open own ${join.type} namespace`));
+    const own = must(sys.open(`/proc/self/ns/${file}`, c.O_RDONLY, 0), `open own ${join.type} namespace`);
     const result = sys.setns(opened[i] as number, NAMESPACE_FLAGS[join.type]);
-    if (result === -c.EINVAL)
-      throw runtimeError("InvalidArgument", `${join.field}: ${join.path} is no ${join.type} namespace`);
+    if (result === -c.EPERM && plan.joinUser !== "") {
+      sys.close(own);
+      late.push([opened[i] as number, NAMESPACE_FLAGS[join.type]]);
+      continue;
+    }
+    back.push(own);
     must(result, `join ${join.type} namespace ${join.path}`);
     sys.close(opened[i] as number);
   }
-  return back;
+  return { back, late };
 }
 
 /**
  * Joining a user namespace: a stage process enters it, makes the rest inside it, and gives birth to init as its
  * sibling (CLONE_PARENT), whose pid it reports.
  */
-function spawnThroughUser(plan: NamespacePlan, cgroupFd: number, main: () => never): number {
+function spawnThroughUser(plan: NamespacePlan, late: Joined["late"], cgroupFd: number, main: () => never): number {
   const fd = must(sys.open(plan.joinUser, c.O_RDONLY, 0), `open ${plan.joinUser}`);
   const pair = sys.socketpair(5);
   if (typeof pair === "number") throw callError("make a socket pair", pair);
   const stage = sys.clone(0, -1);
   if (stage === 0) {
-    const joined = sys.setns(fd, c.CLONE_NEWUSER);
+    let joined = sys.setns(fd, c.CLONE_NEWUSER);
+    for (let i = 0; i < late.length && joined >= 0; i++) {
+      const [namespace, type] = late[i] as readonly [number, number];
+      joined = sys.setns(namespace, type);
+    }
     const child = joined < 0 ? joined : sys.clone((plan.cloneFlags | c.CLONE_PARENT) >>> 0, cgroupFd);
     if (child === 0) main();
     sys.write(pair[1], String(child));
     sys.exit(0);
   }
   sys.close(fd);
+  for (let i = 0; i < late.length; i++) sys.close((late[i] as readonly [number, number])[0]);
   sys.close(pair[1]);
   const answer = stage < 0 ? stage : sys.read(pair[0], 32);
   sys.close(pair[0]);

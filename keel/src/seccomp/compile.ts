@@ -1,6 +1,7 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { ensureDirs } from "../lib/files.ts";
+import { lookup } from "../lib/lookup.ts";
 import type { Seccomp, SeccompArg, SeccompRule } from "../spec/types.ts";
 
 const ACTIONS: { readonly [name: string]: number } = {
@@ -67,7 +68,7 @@ function filterFlags(profile: Seccomp): number {
   let flags = 0;
   const names = profile.flags || [];
   for (let i = 0; i < names.length; i++) {
-    const flag = FLAGS[names[i] as string];
+    const flag = lookup(FLAGS, names[i] as string);
     if (flag === undefined)
       throw runtimeError(
         "InvalidArgument",
@@ -80,7 +81,7 @@ function filterFlags(profile: Seccomp): number {
 }
 
 function action(name: string, errno: number | undefined, field: string): number {
-  const base = ACTIONS[name];
+  const base = lookup(ACTIONS, name);
   if (base === undefined) {
     if (name === "SCMP_ACT_NOTIFY")
       throw runtimeError("Unimplemented", `load ${field}: SCMP_ACT_NOTIFY is not supported yet`);
@@ -122,7 +123,7 @@ function addRule(filter: number, rule: SeccompRule, defaultAction: number, field
   const seen: { [index: number]: boolean } = {};
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] as SeccompArg;
-    const op = COMPARES[arg.op];
+    const op = lookup(COMPARES, arg.op);
     if (op === undefined)
       throw runtimeError(
         "InvalidArgument",

@@ -1,6 +1,6 @@
 /**
  * A small language for the shapes of JSON: "s" string, "b" boolean, "n" integer that fits 2^53, "u" the same and not
- * negative, "i" 64-bit integer (number or decimal string), "a" anything; `!` after it: must be there. An array of one
+ * negative, "d" user or group id, "i" 64-bit integer (number or decimal string), "a" anything; `!` after it: must be there. An array of one
  * shape is a list, `{"*": shape}` a map, any other object a record whose unknown fields are ignored (runtime-spec
  * "Extensibility"); a record with "!" must be there.
  */
@@ -11,6 +11,7 @@ const WORDS: { [tag: string]: string } = {
   b: "a boolean",
   n: "an integer",
   u: "an integer, 0 or more",
+  d: "an integer from 0 to 4294967294",
   i: "a 64-bit integer",
 };
 
@@ -68,12 +69,23 @@ function fits(value: unknown, tag: string): boolean {
       return typeof value === "number" && Math.floor(value) === value && Math.abs(value) <= 9007199254740991;
     case "u":
       return typeof value === "number" && value >= 0 && Math.floor(value) === value && value <= 9007199254740991;
+    case "d":
+      // (uid_t)-1 means "leave it as it is" to the kernel: a container asking for it would stay root
+      return typeof value === "number" && value >= 0 && Math.floor(value) === value && value < 4294967295;
     case "i":
-      return (
-        (typeof value === "number" && Math.floor(value) === value) ||
-        (typeof value === "string" && /^-?\d{1,20}$/.test(value))
-      );
+      return typeof value === "number"
+        ? Math.floor(value) === value && Math.abs(value) <= 9007199254740991
+        : typeof value === "string" && isInt64(value);
     default:
       return true;
   }
+}
+
+/** From -2^63 to 2^64 - 1, since the kernel has limits of both kinds. */
+function isInt64(text: string): boolean {
+  const match = /^(-?)0*(\d{1,20})$/.exec(text);
+  if (!match) return false;
+  const digits = match[2] as string;
+  const largest = match[1] === "-" ? "9223372036854775808" : "18446744073709551615";
+  return digits.length < largest.length || (digits.length === largest.length && digits <= largest);
 }

@@ -87,6 +87,44 @@ const cases: readonly [string, (spec: Loose) => void, RegExp][] = [
     (s) => Object.assign(s["process"] as object, { user: { uid: 1e300, gid: 0 } }),
     /process\.user\.uid: must be an integer/,
   ],
+  [
+    "a uid that the kernel reads as 'no change' and would leave root",
+    (s) => Object.assign(s["process"] as object, { user: { uid: 4294967295, gid: 0 } }),
+    /process\.user\.uid: must be an integer from 0 to 4294967294/,
+  ],
+  [
+    "a gid that is 0 in 32 bits",
+    (s) => Object.assign(s["process"] as object, { user: { uid: 1, gid: 4294967296 } }),
+    /process\.user\.gid: must be an integer from 0 to 4294967294/,
+  ],
+  [
+    "an errno that is 0 in 16 bits",
+    (s) =>
+      Object.assign(s["linux"] as object, { seccomp: { defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: 65536 } }),
+    /linux\.seccomp\.defaultErrnoRet: must be at most 65535/,
+  ],
+  [
+    "a device number that is another one in 32 bits",
+    (s) =>
+      Object.assign(s["linux"] as object, { devices: [{ path: "/dev/x", type: "c", major: 4294967297, minor: 3 }] }),
+    /linux\.devices\[0\]\.major: must be at most 4294967295/,
+  ],
+  [
+    "a limit past 64 bits",
+    (s) => Object.assign(s["linux"] as object, { resources: { memory: { limit: "99999999999999999999" } } }),
+    /linux\.resources\.memory\.limit: must be a 64-bit integer/,
+  ],
+  [
+    "a soft limit above the hard one",
+    (s) =>
+      Object.assign(s["process"] as object, { rlimits: [{ type: "RLIMIT_CORE", soft: -1, hard: "9007199254740993" }] }),
+    /process\.rlimits\[0\]\.soft: must be at most hard/,
+  ],
+  [
+    "the name of a method as a namespace",
+    (s) => namespacesOf(s).push({ type: "constructor" }),
+    /^invalid config\.json: linux\.namespaces\[6\]\.type: must be one of [^;]*, is "constructor"$/,
+  ],
 ];
 
 for (const [name, change, expected] of cases) {

@@ -1,16 +1,17 @@
 import { runtimeError } from "../lib/errors.ts";
 import { CAPABILITIES } from "./capabilities.ts";
+import { checkProcessRanges, checkRanges } from "./ranges.ts";
 import { checkShape, type Shape } from "./shape.ts";
 import type { CapabilitySet, Namespace, Process, Spec } from "./types.ts";
 
 const hook: Shape = { path: "s!", args: ["s"], env: ["s"], timeout: "u" };
-const mapping: Shape = { containerID: "u!", hostID: "u!", size: "u!" };
+const mapping: Shape = { containerID: "d!", hostID: "d!", size: "d!" };
 const capabilities: Shape = { bounding: ["s"], effective: ["s"], permitted: ["s"], inheritable: ["s"], ambient: ["s"] };
 
 export const processShape: Shape = {
   terminal: "b",
   consoleSize: { height: "u!", width: "u!" },
-  user: { uid: "u", gid: "u", umask: "u", additionalGids: ["u"] },
+  user: { uid: "d", gid: "d", umask: "u", additionalGids: ["d"] },
   args: ["s"],
   env: ["s"],
   cwd: "s!",
@@ -62,7 +63,7 @@ const specShape: Shape = {
     namespaces: [{ type: "s!", path: "s" }],
     uidMappings: [mapping],
     gidMappings: [mapping],
-    devices: [{ path: "s!", type: "s!", major: "n", minor: "n", fileMode: "u", uid: "u", gid: "u" }],
+    devices: [{ path: "s!", type: "s!", major: "n", minor: "n", fileMode: "u", uid: "d", gid: "d" }],
     cgroupsPath: "s",
     resources,
     rootfsPropagation: "s",
@@ -140,16 +141,18 @@ function checkRules(spec: Spec, problems: string[]): void {
     }
   }
   checkLinux(spec, problems);
+  checkRanges(spec, problems);
 }
 
 function checkProcess(process: Process, problems: string[]): void {
   if (!process.args || process.args.length === 0) problems.push("process.args: must name a program");
   if (process.cwd.charAt(0) !== "/") problems.push(`process.cwd: must be absolute, is "${process.cwd}"`);
+  checkProcessRanges(process, problems);
   const seen: { [type: string]: boolean } = {};
   const rlimits = process.rlimits || [];
   for (let i = 0; i < rlimits.length; i++) {
     const limit = rlimits[i] as { type: string };
-    if (seen[limit.type]) problems.push(`process.rlimits[${i}].type: ${limit.type} is there twice`);
+    if (seen[limit.type] === true) problems.push(`process.rlimits[${i}].type: ${limit.type} is there twice`);
     seen[limit.type] = true;
   }
   const adj = process.oomScoreAdj;
@@ -173,7 +176,7 @@ function checkLinux(spec: Spec, problems: string[]): void {
     const ns = namespaces[i] as Namespace;
     if (!has(NAMESPACES, ns.type))
       problems.push(`linux.namespaces[${i}].type: must be one of ${NAMESPACES.replace(/ /g, ", ")}, is "${ns.type}"`);
-    if (types[ns.type]) problems.push(`linux.namespaces[${i}].type: ${ns.type} is there twice`);
+    if (types[ns.type] === true) problems.push(`linux.namespaces[${i}].type: ${ns.type} is there twice`);
     if (ns.path && ns.path.charAt(0) !== "/")
       problems.push(`linux.namespaces[${i}].path: must be absolute, is "${ns.path}"`);
     types[ns.type] = true;
@@ -216,14 +219,18 @@ function checkSysctl(
   problems: string[],
 ): void {
   for (const name in sysctl) {
-    const key = name.replace(/\//g, ".");
-    let needs = "";
-    if (/^net\./.test(key)) needs = "network";
-    else if (/^kernel\.(msg|sem|shm)/.test(key) || /^fs\.mqueue\./.test(key)) needs = "ipc";
-    else if (key === "kernel.domainname" || key === "kernel.hostname") needs = "uts";
-    if (/(^|[./])\.\.?([./]|$)/.test(name)) needs = "";
+    const needs = sysctlNamespace(name);
     if (needs === "") problems.push(`linux.sysctl["${name}"]: is not namespaced, it would change the host`);
     else if (!types[needs])
       problems.push(`linux.sysctl["${name}"]: needs a new ${needs} namespace in linux.namespaces`);
   }
+}
+
+/** Type of the namespace that holds a sysctl, "" for those of the host. */
+export function sysctlNamespace(name: string): string {
+  const key = name.replace(/\//g, ".");
+  if (/(^|[./])\.\.?([./]|$)/.test(name)) return "";
+  if (/^net\./.test(key)) return "network";
+  if (/^kernel\.(msg|sem|shm)/.test(key) || /^fs\.mqueue\./.test(key)) return "ipc";
+  return key === "kernel.domainname" || key === "kernel.hostname" ? "uts" : "";
 }
