@@ -110,7 +110,15 @@ struct bpf_load {
   uint32_t version, flags;
 };
 struct bpf_attach {
-  uint32_t target, program, type, flags;
+  uint32_t target, program, type, flags, replaced;
+};
+struct bpf_query {
+  uint32_t target, type, query_flags, attach_flags;
+  uint64_t ids;
+  uint32_t count;
+};
+struct bpf_by_id {
+  uint32_t id, next, flags;
 };
 
 static duk_ret_t bpf_load(duk_context *ctx) {
@@ -126,9 +134,32 @@ static duk_ret_t bpf_load(duk_context *ctx) {
 }
 
 static duk_ret_t bpf_attach(duk_context *ctx) {
-  struct bpf_attach attr = {
-      .target = keel_uint(ctx, 1), .program = keel_uint(ctx, 0), .type = keel_uint(ctx, 2), .flags = keel_uint(ctx, 3)};
+  int replaced = keel_int(ctx, 4);
+  struct bpf_attach attr = {.target = keel_uint(ctx, 1),
+                            .program = keel_uint(ctx, 0),
+                            .type = keel_uint(ctx, 2),
+                            .flags = keel_uint(ctx, 3),
+                            .replaced = replaced < 0 ? 0 : (uint32_t)replaced};
   return keel_result(ctx, syscall(SYS_bpf, 8 /* BPF_PROG_ATTACH */, &attr, sizeof attr));
+}
+
+/* ENOSPC: there are more than fit. */
+static duk_ret_t bpf_programs(duk_context *ctx) {
+  uint32_t ids[64];
+  struct bpf_query attr = {
+      .target = keel_uint(ctx, 0), .type = keel_uint(ctx, 1), .ids = (uint64_t)(uintptr_t)ids, .count = 64};
+  if (syscall(SYS_bpf, 16 /* BPF_PROG_QUERY */, &attr, sizeof attr) < 0) return keel_result(ctx, -1);
+  duk_push_array(ctx);
+  for (uint32_t i = 0; i < attr.count; i++) {
+    duk_push_uint(ctx, ids[i]);
+    duk_put_prop_index(ctx, -2, i);
+  }
+  return 1;
+}
+
+static duk_ret_t bpf_open(duk_context *ctx) {
+  struct bpf_by_id attr = {.id = keel_uint(ctx, 0)};
+  return keel_result(ctx, syscall(SYS_bpf, 13 /* BPF_PROG_GET_FD_BY_ID */, &attr, sizeof attr));
 }
 
 void keel_register_seccomp(duk_context *ctx) {
@@ -142,7 +173,9 @@ void keel_register_seccomp(duk_context *ctx) {
       {"seccompLoad", load_program, 2},
       {"syscallNumber", syscall_number, 1},
       {"bpfLoad", bpf_load, 3},
-      {"bpfAttach", bpf_attach, 4},
+      {"bpfAttach", bpf_attach, 5},
+      {"bpfPrograms", bpf_programs, 2},
+      {"bpfOpen", bpf_open, 1},
       {NULL, NULL, 0},
   };
   keel_register(ctx, table);

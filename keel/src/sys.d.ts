@@ -251,7 +251,11 @@ interface Sys {
   seccompLoad(program: Bytes, flags: number): number | Errno;
   /** BPF_PROG_LOAD; insns = raw bytes of struct bpf_insn. */
   bpfLoad(progType: number, insns: Bytes, license: string): Fd | Errno;
-  bpfAttach(progFd: Fd, targetFd: Fd, attachType: number, flags: number): Errno;
+  /** replaced: the program whose place it takes (with BPF_F_REPLACE), or -1. */
+  bpfAttach(progFd: Fd, targetFd: Fd, attachType: number, flags: number, replaced: Fd): Errno;
+  /** Ids of the programs that are attached. */
+  bpfPrograms(targetFd: Fd, attachType: number): number[] | Errno;
+  bpfOpen(id: number): Fd | Errno;
 
   // --- unpack (libarchive, nettle); one layer per process. What the layer's bytes cannot mean is a text (libarchive's).
   /**

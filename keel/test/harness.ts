@@ -18,7 +18,7 @@ export const skip: string | false =
         : "keel is not built (npm run build)";
 
 const base: string = mkdtempSync(join(tmpdir(), "keel-test-"));
-const stateRoot: string = join(base, "state");
+export const stateRoot: string = join(base, "state");
 let count = 0;
 
 // biome-ignore lint/suspicious/noExplicitAny: tests change every corner of a config.json

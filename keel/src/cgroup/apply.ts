@@ -1,6 +1,7 @@
 import * as c from "../lib/consts.ts";
-import { callError, must, runtimeError } from "../lib/errors.ts";
-import type { CgroupDir, CgroupPlan, CgroupWrite } from "./plan.ts";
+import { callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import type { CgroupDir, CgroupPlan } from "./plan.ts";
+import type { CgroupWrite } from "./resources.ts";
 
 /** Makes the cgroups with their limits; what was made is in `made` for undoing, also when it throws. */
 export function makeCgroups(plan: CgroupPlan, made: string[]): void {
@@ -9,7 +10,7 @@ export function makeCgroups(plan: CgroupPlan, made: string[]): void {
     makeDir(dir, plan.delegate, made);
     if (dir.writes.length === 0) continue;
     const fd = must(sys.open(dir.path, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${dir.path}`);
-    for (let k = 0; k < dir.writes.length; k++) applyWrite(fd, dir, dir.writes[k] as CgroupWrite);
+    applyWrites(fd, dir.path, dir.writes);
     sys.close(fd);
   }
 }
@@ -91,13 +92,27 @@ function delegateTo(parent: string, wanted: readonly string[]): void {
   }
 }
 
-function applyWrite(fd: number, dir: CgroupDir, write: CgroupWrite): void {
+/** Does writes that have the same directory, in order. */
+export function applyWrites(fd: number, dir: string, writes: readonly CgroupWrite[]): void {
+  for (let i = 0; i < writes.length; i++) {
+    const write = writes[i] as CgroupWrite;
+    const next = writes[i + 1];
+    const refused = tryWrite(fd, dir, write);
+    if (!refused) continue;
+    if (!write.pair || !next || (refused.errno !== "EINVAL" && refused.errno !== "EBUSY")) throw refused;
+    applyWrites(fd, dir, [next]);
+    const again = tryWrite(fd, dir, write);
+    if (again) throw again;
+  }
+}
+
+function tryWrite(fd: number, dir: string, write: CgroupWrite): RuntimeError | undefined {
   const file = sys.openat(fd, write.file, c.O_WRONLY, 0);
   if (file < 0) {
-    // hosts without swap accounting have no memsw file: the memory limit alone still holds
-    if (file === -c.ENOENT && write.file.indexOf("memsw") >= 0) return;
-    throw callError(
-      `apply ${write.field}: open ${dir.path}/${write.file}`,
+    const otherwise = file === -c.ENOENT ? write.otherwise : undefined;
+    if (otherwise) return otherwise === "nothing" ? undefined : tryWrite(fd, dir, otherwise);
+    return callError(
+      `apply ${write.field}: open ${dir}/${write.file}`,
       file,
       file === -c.ENOENT ? "the kernel or the parent cgroup lacks this controller" : undefined,
     );
@@ -107,10 +122,11 @@ function applyWrite(fd: number, dir: CgroupDir, write: CgroupWrite): void {
     const result = sys.write(file, line);
     if (result < 0) {
       sys.close(file);
-      throw callError(`apply ${write.field}: write "${line}" to ${dir.path}/${write.file}`, result);
+      return callError(`apply ${write.field}: write "${line}" to ${dir}/${write.file}`, result);
     }
   }
   sys.close(file);
+  return undefined;
 }
 
 /**

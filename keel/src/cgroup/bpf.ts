@@ -5,6 +5,7 @@ import type { DeviceRule } from "../spec/types.ts";
 const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
 const BPF_CGROUP_DEVICE = 6;
 const BPF_F_ALLOW_MULTI = 2;
+const BPF_F_REPLACE = 4;
 
 // registers: r1 context, r2 type, r3 access, r4 major, r5 minor, r6 scratch
 const LDX_W = 0x61;
@@ -89,8 +90,11 @@ function planRule(rule: DeviceRule, out: number[]): boolean {
   return tests.length > 0;
 }
 
-/** Loads the program and attaches it to the cgroup directory. */
-export function attachDeviceProgram(cgroup: string, rules: readonly DeviceRule[]): void {
+/**
+ * Loads the program and attaches it to the cgroup directory; with `replace` it takes the former one's place, and at no
+ * time are there no rules.
+ */
+export function attachDeviceProgram(cgroup: string, rules: readonly DeviceRule[], replace: boolean): void {
   const program = sys.bpfLoad(BPF_PROG_TYPE_CGROUP_DEVICE, new Uint8Array(planDeviceProgram(rules)), "Apache-2.0");
   if (program < 0)
     throw callError(
@@ -99,8 +103,17 @@ export function attachDeviceProgram(cgroup: string, rules: readonly DeviceRule[]
       program === -c.EPERM ? "needs CAP_BPF or CAP_SYS_ADMIN" : undefined,
     );
   const dir = must(sys.open(cgroup, c.O_RDONLY | c.O_DIRECTORY, 0), `open cgroup ${cgroup}`);
-  const result = sys.bpfAttach(program, dir, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI);
+  const old = replace ? attachedProgram(dir) : -1;
+  const flags = old < 0 ? BPF_F_ALLOW_MULTI : BPF_F_ALLOW_MULTI | BPF_F_REPLACE;
+  const result = sys.bpfAttach(program, dir, BPF_CGROUP_DEVICE, flags, old);
   sys.close(dir);
   sys.close(program);
+  if (old >= 0) sys.close(old);
   must(result, `attach the device program to ${cgroup}`);
+}
+
+/** Ours, when it is the only one; a second one (of systemd, say) stays beside the new one, and both must allow. */
+function attachedProgram(dir: number): number {
+  const ids = sys.bpfPrograms(dir, BPF_CGROUP_DEVICE);
+  return typeof ids === "number" || ids.length !== 1 ? -1 : sys.bpfOpen(ids[0] as number);
 }

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { planDeviceProgram } from "./bpf.ts";
 import type { CgroupLayout } from "./layout.ts";
-import { cpuWeight, planCgroup } from "./plan.ts";
+import { planCgroup } from "./plan.ts";
+import { cpuWeight } from "./resources.ts";
 
 const v1: CgroupLayout = {
   unified: false,
@@ -42,6 +43,7 @@ test("cgroup plan: limits go to the right v1 files, with all digits", () => {
     file: "memory.limit_in_bytes",
     lines: ["9223372036854771712"],
     field: "linux.resources.memory.limit",
+    pair: true,
   });
   assert.deepEqual(
     plan.dirs[0]?.writes.map((w) => w.file),
@@ -56,6 +58,49 @@ test("cgroup plan: v2 swap is what is left of memory + swap, and -1 is max", () 
     Object.fromEntries((planCgroup("a", "/a", { memory }, v2).dirs[0]?.writes ?? []).map((w) => [w.file, w.lines[0]]));
   assert.deepEqual(files({ limit: 100, swap: 250 }), { "memory.max": "100", "memory.swap.max": "150" });
   assert.deepEqual(files({ limit: -1, swap: -1 }), { "memory.max": "max", "memory.swap.max": "max" });
+});
+
+test("cgroup plan: block devices, huge pages and RDMA in both versions", () => {
+  const resources = {
+    blockIO: {
+      weight: 500,
+      throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 1000 }],
+      throttleWriteIOPSDevice: [{ major: 8, minor: 0, rate: 0 }],
+    },
+    hugepageLimits: [{ pageSize: "2MB", limit: "9223372036854771712" }],
+    rdma: { mlx5_1: { hcaHandles: 3, hcaObjects: 10000 } },
+  };
+  const controllers = ["blkio", "hugetlb", "rdma"].map((controllers) => ({
+    controllers,
+    mountpoint: `/sys/fs/cgroup/${controllers}`,
+    own: "/",
+  }));
+  const files = (layout: CgroupLayout) =>
+    planCgroup("a", "/a", resources, layout).dirs.flatMap(({ writes }) =>
+      writes.map(({ file, lines }) => `${file} ${lines.join()}`),
+    );
+  assert.deepEqual(files({ ...v1, v1: controllers }), [
+    "blkio.bfq.weight 500",
+    "blkio.throttle.read_bps_device 8:0 1000",
+    "blkio.throttle.write_iops_device 8:0 0",
+    "hugetlb.2MB.limit_in_bytes 9223372036854771712",
+    "hugetlb.2MB.rsvd.limit_in_bytes 9223372036854771712",
+    "rdma.max mlx5_1 hca_handle=3 hca_object=10000",
+  ]);
+  assert.deepEqual(files(v2), [
+    "io.bfq.weight 500",
+    "io.max 8:0 rbps=1000",
+    "io.max 8:0 wiops=max",
+    "hugetlb.2MB.max 9223372036854771712",
+    "hugetlb.2MB.rsvd.max 9223372036854771712",
+    "rdma.max mlx5_1 hca_handle=3 hca_object=10000",
+  ]);
+});
+
+test("cgroup plan: what only the other version has is refused before anything is made", () => {
+  assert.throws(() => planCgroup("a", "/a", { network: { classID: 1 } }, v2), { message: /net_cls/ });
+  assert.throws(() => planCgroup("a", "/a", { cpu: { realtimeRuntime: 1 } }, v2), { message: /realtime/ });
+  assert.throws(() => planCgroup("a", "/a", { unified: { "memory.high": "1" } }, v1), { message: /cgroup v1/ });
 });
 
 test("cpu.weight: the ends and the default of cpu.shares map to the ends and the default", () => {

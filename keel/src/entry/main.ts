@@ -14,6 +14,8 @@ const MODULES: { readonly [command: string]: string } = {
   pause: "control",
   resume: "control",
   ps: "control",
+  update: "update",
+  events: "events",
   spec: "spec",
   features: "spec",
   monitor: "monitor",
@@ -35,6 +37,8 @@ OCI runtime:
   list [-q] [-f json]   list containers
   ps [-f json] ID       list the processes of a container
   pause ID, resume ID   freeze and thaw
+  update [-r FILE|-] [--memory N] [--cpu-quota N] … ID   change limits
+  events [--interval 5s] [--stats] ID   print what the container uses, and kills for lack of memory
   spec [-b BUNDLE] [--rootless]   write a config.json to start from
   features              print what this runtime supports as JSON
 Berth's own:

@@ -8,6 +8,23 @@ export function readJson(path: string, what: string): unknown {
   return parseJson(text, `${what} ${path}`);
 }
 
+/** All of stdin, which may be a file, a pipe or a socket. */
+export function readStdin(): string {
+  let all = new Uint8Array(0);
+  for (;;) {
+    const chunk = sys.readBytes(0, 65536);
+    if (typeof chunk === "number") {
+      if (chunk === -c.EINTR) continue;
+      throw callError("read stdin", chunk);
+    }
+    if (chunk.length === 0) return sys.stringFromBytes(all, 0, all.length);
+    const longer = new Uint8Array(all.length + chunk.length);
+    longer.set(all, 0);
+    longer.set(chunk, all.length);
+    all = longer;
+  }
+}
+
 export function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(sys.quoteLongIntegers(text));

@@ -6,6 +6,7 @@ import { absolute, writeAtomically } from "../lib/files.ts";
 import type { Spec } from "../spec/types.ts";
 import {
   claimId,
+  configPath,
   containerDir,
   ociState,
   prepareState,
@@ -120,7 +121,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
 
 function makeContainerCgroups(plan: CreatePlan, undo: Undo): void {
   makeCgroups(plan.cgroup, undo.cgroups);
-  if (plan.cgroup.devices) attachDeviceProgram(undo.cgroups[0] as string, plan.cgroup.devices);
+  if (plan.cgroup.devices) attachDeviceProgram(undo.cgroups[0] as string, plan.cgroup.devices, false);
 }
 
 function cgroupPaths(plan: CreatePlan): string[] {
@@ -164,7 +165,7 @@ function completeDraft(draft: Draft, pid: number, cgroups: readonly string[]): R
 
 /** Everything but the rename that makes the container known: init is busy meanwhile. */
 function prepareRecord(record: Record, config: string): void {
-  const path = `${containerDir(record.id)}/config.json`;
+  const path = configPath(record.id);
   const flags = c.O_WRONLY | c.O_CREAT | c.O_NOFOLLOW;
   must(sys.writeFileAt(c.AT_FDCWD, path, config, flags, 0o600), "keep a copy of config.json");
   prepareState(record);

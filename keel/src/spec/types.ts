@@ -33,6 +33,17 @@ export interface Rlimit {
 
 export type CapabilitySet = "bounding" | "effective" | "permitted" | "inheritable" | "ambient";
 
+/** sched_setattr(2); times in nanoseconds. */
+export interface Scheduler {
+  readonly policy: string;
+  readonly nice?: number;
+  readonly priority?: number;
+  readonly flags?: readonly string[];
+  readonly runtime?: Int;
+  readonly deadline?: Int;
+  readonly period?: Int;
+}
+
 export interface Process {
   readonly terminal?: boolean;
   readonly consoleSize?: { readonly height: number; readonly width: number };
@@ -51,6 +62,10 @@ export interface Process {
   readonly apparmorProfile?: string;
   readonly selinuxLabel?: string;
   readonly oomScoreAdj?: number;
+  readonly scheduler?: Scheduler;
+  readonly ioPriority?: { readonly class: string; readonly priority?: number };
+  /** CPU lists for exec: before and after it joins the container's cgroup. */
+  readonly execCPUAffinity?: { readonly initial?: string; readonly final?: string };
 }
 
 export type NamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup" | "time";
@@ -78,6 +93,28 @@ export interface DeviceRule {
   readonly access?: string;
 }
 
+export interface Throttle {
+  readonly major: number;
+  readonly minor: number;
+  /** Bytes or operations a second. */
+  readonly rate: Int;
+}
+
+export interface BlockIO {
+  readonly weight?: number;
+  readonly leafWeight?: number;
+  readonly weightDevice?: readonly {
+    readonly major: number;
+    readonly minor: number;
+    readonly weight?: number;
+    readonly leafWeight?: number;
+  }[];
+  readonly throttleReadBpsDevice?: readonly Throttle[];
+  readonly throttleWriteBpsDevice?: readonly Throttle[];
+  readonly throttleReadIOPSDevice?: readonly Throttle[];
+  readonly throttleWriteIOPSDevice?: readonly Throttle[];
+}
+
 export interface Resources {
   readonly devices?: readonly DeviceRule[];
   readonly memory?: {
@@ -86,6 +123,7 @@ export interface Resources {
     readonly swap?: Int;
     readonly swappiness?: number;
     readonly disableOOMKiller?: boolean;
+    readonly checkBeforeUpdate?: boolean;
   };
   readonly cpu?: {
     readonly shares?: Int;
@@ -99,6 +137,14 @@ export interface Resources {
     readonly mems?: string;
   };
   readonly pids?: { readonly limit?: Int };
+  readonly blockIO?: BlockIO;
+  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: Int }[];
+  /** cgroup v1 alone has it. */
+  readonly network?: {
+    readonly classID?: number;
+    readonly priorities?: readonly { readonly name: string; readonly priority: number }[];
+  };
+  readonly rdma?: { readonly [device: string]: { readonly hcaHandles?: number; readonly hcaObjects?: number } };
   readonly unified?: { readonly [file: string]: string };
 }
 
@@ -121,6 +167,9 @@ export interface Seccomp {
   readonly defaultErrnoRet?: number;
   readonly architectures?: readonly string[];
   readonly flags?: readonly string[];
+  /** Socket of the agent that answers SCMP_ACT_NOTIFY, and what it is told besides the state. */
+  readonly listenerPath?: string;
+  readonly listenerMetadata?: string;
   readonly syscalls?: readonly SeccompRule[];
 }
 
@@ -146,5 +195,25 @@ export interface Spec {
     readonly maskedPaths?: readonly string[];
     readonly readonlyPaths?: readonly string[];
     readonly mountLabel?: string;
+    readonly netDevices?: { readonly [name: string]: { readonly name?: string } };
+    readonly timeOffsets?: { readonly [clock: string]: { readonly secs?: number; readonly nanosecs?: number } };
+    readonly personality?: { readonly domain: string; readonly flags?: readonly string[] };
+    readonly memoryPolicy?: MemoryPolicy;
+    readonly intelRdt?: IntelRdt;
   };
+}
+
+/** set_mempolicy(2) of the container's processes. */
+export interface MemoryPolicy {
+  readonly mode: string;
+  readonly nodes?: string;
+  readonly flags?: readonly string[];
+}
+
+export interface IntelRdt {
+  readonly closID?: string;
+  readonly schemata?: readonly string[];
+  readonly l3CacheSchema?: string;
+  readonly memBwSchema?: string;
+  readonly enableMonitoring?: boolean;
 }

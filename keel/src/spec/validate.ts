@@ -1,92 +1,9 @@
 import { runtimeError } from "../lib/errors.ts";
 import { CAPABILITIES } from "./capabilities.ts";
 import { checkProcessRanges, checkRanges } from "./ranges.ts";
-import { checkShape, type Shape } from "./shape.ts";
-import type { CapabilitySet, Namespace, Process, Spec } from "./types.ts";
-
-const hook: Shape = { path: "s!", args: ["s"], env: ["s"], timeout: "u" };
-const mapping: Shape = { containerID: "d!", hostID: "d!", size: "d!" };
-const capabilities: Shape = { bounding: ["s"], effective: ["s"], permitted: ["s"], inheritable: ["s"], ambient: ["s"] };
-
-export const processShape: Shape = {
-  terminal: "b",
-  consoleSize: { height: "u!", width: "u!" },
-  user: { uid: "d", gid: "d", umask: "u", additionalGids: ["d"] },
-  args: ["s"],
-  env: ["s"],
-  cwd: "s!",
-  capabilities,
-  rlimits: [{ type: "s!", soft: "i!", hard: "i!" }],
-  noNewPrivileges: "b",
-  apparmorProfile: "s",
-  selinuxLabel: "s",
-  oomScoreAdj: "n",
-};
-
-const resources: Shape = {
-  devices: [{ allow: "b!", type: "s", major: "n", minor: "n", access: "s" }],
-  memory: { limit: "i", reservation: "i", swap: "i", swappiness: "u", disableOOMKiller: "b" },
-  cpu: {
-    shares: "i",
-    quota: "i",
-    period: "i",
-    burst: "i",
-    idle: "n",
-    realtimeRuntime: "i",
-    realtimePeriod: "i",
-    cpus: "s",
-    mems: "s",
-  },
-  pids: { limit: "i" },
-  unified: { "*": "s" },
-};
-
-const specShape: Shape = {
-  ociVersion: "s!",
-  process: processShape,
-  root: { "!": "", path: "s!", readonly: "b" },
-  hostname: "s",
-  domainname: "s",
-  mounts: [
-    { destination: "s!", type: "s", source: "s", options: ["s"], uidMappings: [mapping], gidMappings: [mapping] },
-  ],
-  hooks: {
-    prestart: [hook],
-    createRuntime: [hook],
-    createContainer: [hook],
-    startContainer: [hook],
-    poststart: [hook],
-    poststop: [hook],
-  },
-  annotations: { "*": "s" },
-  linux: {
-    namespaces: [{ type: "s!", path: "s" }],
-    uidMappings: [mapping],
-    gidMappings: [mapping],
-    devices: [{ path: "s!", type: "s!", major: "n", minor: "n", fileMode: "u", uid: "d", gid: "d" }],
-    cgroupsPath: "s",
-    resources,
-    rootfsPropagation: "s",
-    seccomp: {
-      defaultAction: "s!",
-      defaultErrnoRet: "u",
-      architectures: ["s"],
-      flags: ["s"],
-      syscalls: [
-        {
-          names: ["s"],
-          action: "s!",
-          errnoRet: "u",
-          args: [{ index: "u!", value: "i!", valueTwo: "i", op: "s!" }],
-        },
-      ],
-    },
-    sysctl: { "*": "s" },
-    maskedPaths: ["s"],
-    readonlyPaths: ["s"],
-    mountLabel: "s",
-  },
-};
+import { checkShape } from "./shape.ts";
+import { processShape, resourcesShape, specShape } from "./shapes.ts";
+import type { CapabilitySet, Namespace, Process, Resources, Spec } from "./types.ts";
 
 const NAMESPACES = "pid network mount ipc uts user cgroup time";
 const PROPAGATIONS = "private rprivate slave rslave shared rshared unbindable runbindable";
@@ -119,6 +36,18 @@ export function validateProcess(raw: unknown, what: string): Process {
   if (problems.length > 0)
     throw runtimeError("InvalidArgument", `invalid ${what}: ${problems.slice(0, 20).join("; ")}`);
   return raw as Process;
+}
+
+/** The same for the resources of an update (`what` names where they come from). */
+export function validateResources(raw: unknown, what: string): Resources {
+  const problems: string[] = [];
+  if (typeof raw !== "object" || raw === null)
+    throw runtimeError("InvalidArgument", `invalid ${what}: must be an object`);
+  checkShape(raw, resourcesShape, "", problems);
+  if (problems.length === 0) checkResources(raw as Resources, "", problems);
+  if (problems.length > 0)
+    throw runtimeError("InvalidArgument", `invalid ${what}: ${problems.slice(0, 20).join("; ")}`);
+  return raw as Resources;
 }
 
 function checkRules(spec: Spec, problems: string[]): void {
@@ -205,11 +134,27 @@ function checkLinux(spec: Spec, problems: string[]): void {
     }
   }
   checkSysctl(linux.sysctl || {}, types, problems);
-  const unified = (linux.resources && linux.resources.unified) || {};
+  if (linux.resources) checkResources(linux.resources, "linux.resources.", problems);
+}
+
+function checkResources(resources: Resources, prefix: string, problems: string[]): void {
+  const unified = resources.unified || {};
   for (const file in unified) {
     if (file.indexOf("/") >= 0 || file === "." || file === "..")
-      problems.push(`linux.resources.unified["${file}"]: must be a file name without "/"`);
+      problems.push(`${prefix}unified["${file}"]: must be a file name without "/"`);
   }
+  const pages = resources.hugepageLimits || [];
+  for (let i = 0; i < pages.length; i++) {
+    const { pageSize } = pages[i] as (typeof pages)[0];
+    if (!/^[1-9]\d*[KMG]B$/.test(pageSize))
+      problems.push(`${prefix}hugepageLimits[${i}].pageSize: must be a size such as 2MB, is "${pageSize}"`);
+  }
+  const weight = resources.blockIO && resources.blockIO.weight;
+  if (weight && (weight < 10 || weight > 1000))
+    problems.push(`${prefix}blockIO.weight: must be from 10 to 1000, is ${weight}`);
+  const swappiness = resources.memory && resources.memory.swappiness;
+  if (swappiness && swappiness > 100)
+    problems.push(`${prefix}memory.swappiness: must be from 0 to 100, is ${swappiness}`);
 }
 
 /** Only sysctls that a namespace of the container holds may be set: the rest would change the host. */

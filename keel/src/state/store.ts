@@ -78,9 +78,14 @@ export function getRecord(id: string): Record {
   return record;
 }
 
-/** The config.json the container was created from. */
+/** Where the container's own config.json is kept. */
+export function configPath(id: string): string {
+  return `${containerDir(id)}/config.json`;
+}
+
+/** The config.json the container was created from, with what `update` changed since. */
 export function readSpec(id: string): Spec {
-  const path = `${containerDir(id)}/config.json`;
+  const path = configPath(id);
   const text = sys.readFile(path);
   if (typeof text === "number") throw callError(`read ${path}`, text);
   return parseJson(text, path) as Spec;
