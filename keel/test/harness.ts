@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 
-export const KEEL: string = join(import.meta.dirname, "../build/keel");
+/** The binary under test; KEEL_BINARY names another build of it (sanitizers, mutants). */
+export const KEEL: string = process.env["KEEL_BINARY"] ?? join(import.meta.dirname, "../build/keel");
 const BUSYBOX = ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path)) ?? "";
 
 /** Why the kernel tests cannot run here, or false. */

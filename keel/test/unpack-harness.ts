@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 
-export const KEEL: string = join(import.meta.dirname, "../build/keel");
+export const KEEL: string = process.env["KEEL_BINARY"] ?? join(import.meta.dirname, "../build/keel");
 
 /** Why these tests cannot run here, or false. */
 export const skip: string | false =

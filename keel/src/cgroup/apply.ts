@@ -140,6 +140,29 @@ export function joinSelf(paths: readonly string[]): void {
   }
 }
 
+/**
+ * The container's cgroups for a process that asks for a group below them with `exec --cgroup [CONTROLLER:]PATH`.
+ *
+ * @throws InvalidArgument for a path that could lead out of the container's cgroup
+ */
+export function cgroupsBelow(paths: readonly string[], wanted: string): string[] {
+  const match = /^(?:([a-z_,=0-9]+):)?(.*)$/.exec(wanted) as RegExpExecArray;
+  const below = (match[2] as string).replace(/^\/+|\/+$/g, "");
+  if (below.split("/").indexOf("..") >= 0 || below.indexOf("\u0000") >= 0)
+    throw runtimeError("InvalidArgument", `--cgroup: must stay below the container's cgroup, is "${wanted}"`);
+  const found: string[] = [];
+  let matched = false;
+  for (let i = 0; i < paths.length; i++) {
+    const path = paths[i] as string;
+    const mine = match[1] === undefined || path.indexOf(`/${match[1]}/`) >= 0;
+    if (mine) matched = true;
+    found.push(mine && below !== "" ? `${path}/${below}` : path);
+  }
+  if (!matched)
+    throw runtimeError("InvalidArgument", `--cgroup: the container has no cgroup of controller "${match[1]}"`);
+  return found;
+}
+
 /** Directory of the version 2 cgroup that a process is in now; it may have moved below the one it was made in. */
 export function unifiedCgroup(pid: number, otherwise: string): string {
   const text = sys.readFile(`/proc/${pid}/cgroup`);

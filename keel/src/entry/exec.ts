@@ -62,6 +62,7 @@ function exec(): number {
     detach,
     preserveFds: numberFlag("preserve-fds", values["preserve-fds"], 1000),
     ignorePaused: values["ignore-paused"] === "true",
+    cgroup: values["cgroup"] || "",
   });
   return detach ? 0 : attend(executed.pid, executed.master, signals);
 }

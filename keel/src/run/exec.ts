@@ -1,4 +1,4 @@
-import { joinSelf, unifiedCgroup } from "../cgroup/apply.ts";
+import { cgroupsBelow, joinSelf, unifiedCgroup } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
@@ -21,6 +21,8 @@ export interface ExecOptions {
   readonly detach: boolean;
   readonly preserveFds: number;
   readonly ignorePaused: boolean;
+  /** `--cgroup`, "" for the container's own. */
+  readonly cgroup: string;
 }
 
 export interface Executed {
@@ -37,6 +39,8 @@ interface Child {
   readonly preserveFds: number;
   readonly pidfd: number;
   readonly record: Record;
+  /** Version 1 cgroups to join. */
+  readonly cgroups: readonly string[];
 }
 
 /** Starts one more process in a running container. */
@@ -47,6 +51,7 @@ export function execInContainer(options: ExecOptions): Executed {
   if (status === "paused" && !options.ignorePaused) {
     throw runtimeError("FailedPrecondition", "cannot exec in a paused container (use --ignore-paused to override)");
   }
+  const cgroups = options.cgroup === "" ? record.cgroups : cgroupsBelow(record.cgroups, options.cgroup);
   const seccomp = options.spec.linux && options.spec.linux.seccomp;
   const plan = planProcess(options.process, seccomp);
   const filter = seccomp ? filterFor(seccomp, context().root) : undefined;
@@ -70,14 +75,14 @@ export function execInContainer(options: ExecOptions): Executed {
   must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
   const cgroup = record.unified
     ? must(
-        sys.open(unifiedCgroup(record.pid, record.cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0),
+        sys.open(unifiedPath(record, options.cgroup, cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0),
         "open the container's cgroup",
       )
     : -1;
   const pid = sys.clone(0, cgroup);
   if (pid === 0) {
     sys.close(mine);
-    childMain({ plan, filter, sync: theirs, consoleSocket, preserveFds: options.preserveFds, pidfd, record });
+    childMain({ plan, filter, sync: theirs, consoleSocket, preserveFds: options.preserveFds, pidfd, record, cgroups });
   }
   sys.close(theirs);
   sys.close(pidfd);
@@ -98,6 +103,11 @@ export function execInContainer(options: ExecOptions): Executed {
   }
   sys.close(mine);
   return { pid, master };
+}
+
+/** Init may have moved to a group below the one it was made in, which then takes no processes itself (facts e.8). */
+function unifiedPath(record: Record, wanted: string, path: string): string {
+  return wanted === "" ? unifiedCgroup(record.pid, path) : path;
 }
 
 /** The terminal's master that came over our own socket, which is closed. */
@@ -123,7 +133,7 @@ function childMain(child: Child): never {
 
 function runChild(child: Child): void {
   const { plan, sync, record } = child;
-  if (!record.unified) joinSelf(record.cgroups);
+  if (!record.unified) joinSelf(child.cgroups);
   const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
   must(
     sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags),

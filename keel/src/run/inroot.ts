@@ -51,6 +51,11 @@ export function openStrict(root: number, path: string): number {
       "the image must hold a real directory there",
     );
   }
-  if (fd === -c.ENOENT) return ensureInRoot(root, path, false);
-  return must(fd, `open ${path} in the rootfs`);
+  if (fd !== -c.ENOENT) return must(fd, `open ${path} in the rootfs`);
+  // what was made is looked up again: a symlink may have come in between, and ensureInRoot would have followed it
+  sys.close(ensureInRoot(root, path, false));
+  return must(
+    sys.openat2(root, path.substring(1), flags, 0, IN_ROOT | c.RESOLVE_NO_SYMLINKS),
+    `open ${path} in the rootfs`,
+  );
 }

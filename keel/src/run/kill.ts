@@ -13,6 +13,8 @@ import {
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
 
+const KILL_ROUNDS = 200;
+
 const SIGNALS = (
   "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU " +
   "XFSZ VTALRM PROF WINCH IO PWR SYS"
@@ -52,12 +54,21 @@ export function killContainer(id: string, signal: number): void {
   if (signal === c.SIGKILL) thaw(record);
 }
 
+/** Frozen while they are told, since one that is not yet told could make another; none may be left when this returns. */
 function killLeft(record: Record): boolean {
   const first = record.cgroups[0];
-  const left = first ? listProcesses(first) : [];
-  for (let i = 0; i < left.length; i++) sys.kill(left[i] as number, c.SIGKILL);
+  let found = false;
+  for (let attempt = 0; first && attempt < KILL_ROUNDS; attempt++) {
+    if (listProcesses(first).length === 0) break;
+    found = true;
+    setFrozen(record, true);
+    const left = listProcesses(first);
+    for (let i = 0; i < left.length; i++) sys.kill(left[i] as number, c.SIGKILL);
+    setFrozen(record, false);
+    sys.poll([], 2, []);
+  }
   thaw(record);
-  return left.length > 0;
+  return found;
 }
 
 /** Writes the freezer's state; returns false when there is none. */

@@ -14,9 +14,9 @@ export function expectWord(sync: number, word: string, died: () => RuntimeError)
 
 /** The next word, "" for the end of the stream; an error that was sent is thrown. */
 export function nextWord(sync: number): string {
-  let message = sys.read(sync, 65536);
+  let message = sys.read(sync, MESSAGE_LIMIT);
   // ECONNRESET comes once, before what was sent, when the process ended with a word of ours unread
-  while (message === -c.EINTR || message === -c.ECONNRESET) message = sys.read(sync, 65536);
+  while (message === -c.EINTR || message === -c.ECONNRESET) message = sys.read(sync, MESSAGE_LIMIT);
   if (typeof message === "number") throw callError("read from the new process", message);
   if (message.charAt(0) === "{") throw (JSON.parse(message) as { error: RuntimeError }).error;
   return message;
@@ -29,6 +29,17 @@ export function sendGo(sync: number, step: string): void {
   must(result, step);
 }
 
+/** What one read of the other side takes. */
+const MESSAGE_LIMIT = 65536;
+const LONGEST_SENTENCE = 4096;
+
+/** Texts of config.json may be longer than a message may be: a cut one would be no JSON (CVE-2021-43784). */
 export function sendError(sync: number, thrown: unknown): void {
-  sys.write(sync, JSON.stringify({ error: asRuntimeError(thrown) }));
+  const error = asRuntimeError(thrown);
+  let text = JSON.stringify({ error });
+  if (text.length > MESSAGE_LIMIT / 4) {
+    const message = `${error.message.substring(0, LONGEST_SENTENCE)}…`;
+    text = JSON.stringify({ error: runtimeError(error.code, message, error.hint) });
+  }
+  sys.write(sync, text);
 }

@@ -10,7 +10,10 @@ export interface Terminal {
 
 /** From the ptmx of a devpts directory, never by a path of the slave (CVE-2025-52565). */
 export function openTerminal(ptmxDir: number, ptmx: string, plan: ProcessPlan): Terminal {
-  const master = must(sys.openat(ptmxDir, ptmx, c.O_RDWR | c.O_NOCTTY, 0), `open ${ptmx} for the terminal`);
+  const master = must(
+    sys.openat(ptmxDir, ptmx, c.O_RDWR | c.O_NOCTTY | c.O_NOFOLLOW, 0),
+    `open ${ptmx} for the terminal`,
+  );
   const slave = must(sys.ptyPeer(master), "open the terminal's other side");
   if (plan.rows > 0 || plan.columns > 0) sys.setWinsize(master, plan.rows, plan.columns);
   if (plan.uid !== 0) sys.fchownat(slave, "", plan.uid, -1, c.AT_EMPTY_PATH);

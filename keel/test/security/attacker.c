@@ -1,0 +1,55 @@
+/*
+ * The hostile side of the race tests: swaps two names for ever, or looks for processes that let themselves be looked at.
+ * usage: attacker swap A B | attacker watch TEXT OUT
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define EXCHANGE 2
+
+/* A pseudo-random pause of up to 40 µs, so that no phase of the victim is always met in the same state. */
+static void pause_a_little(void) {
+  static unsigned int seed = 1;
+  seed = seed * 1103515245u + 12345u;
+  for (volatile unsigned int i = (seed >> 16) % 20000; i > 0; i--) {
+  }
+}
+
+static int swap(const char *a, const char *b) {
+  for (;;) {
+    if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, EXCHANGE) < 0) return 1;
+    pause_a_little();
+  }
+}
+
+/* Writes a line to OUT for every process that runs a program whose path holds TEXT. */
+static int watch(const char *text, const char *out) {
+  int file = open(out, O_WRONLY | O_CREAT | O_APPEND, 0644);
+  for (;;) {
+    for (int pid = 2; pid < 4000; pid++) {
+      char path[64], target[4096];
+      snprintf(path, sizeof path, "/proc/%d/exe", pid);
+      long size = readlink(path, target, sizeof target - 2);
+      if (size <= 0) {
+        /* numbers are given in order: behind a gap there is nothing for a while */
+        if (pid > 300 && pid % 64 == 0) break;
+        continue;
+      }
+      target[size] = '\0';
+      if (!strstr(target, text)) continue;
+      target[size] = '\n';
+      if (write(file, target, (size_t)size + 1) < 0) return 1;
+    }
+  }
+}
+
+int main(int argc, char **argv) {
+  if (argc == 4 && strcmp(argv[1], "swap") == 0) return swap(argv[2], argv[3]);
+  if (argc == 4 && strcmp(argv[1], "watch") == 0) return watch(argv[2], argv[3]);
+  return 2;
+}
