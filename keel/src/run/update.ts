@@ -26,7 +26,7 @@ export function updateContainer(id: string, asked: Resources): void {
   const spec = readSpec(id);
   const before = (spec.linux && spec.linux.resources) || {};
   const merged = validateResources(mergeResources(before, asked), "resources");
-  const plan = planCgroup(id, "/", merged, readCgroupLayout());
+  const plan = planCgroup(id, undefined, merged, readCgroupLayout());
   const done: Done[] = [];
   try {
     for (let i = 0; i < plan.dirs.length; i++) {
