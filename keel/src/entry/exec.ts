@@ -104,6 +104,10 @@ function processFromFlags(spec: Spec, parsed: Parsed): Process {
   };
   if (base.capabilities || caps.length > 0) process.capabilities = capabilities;
   if (base.rlimits) process.rlimits = base.rlimits;
+  if (base.oomScoreAdj !== undefined) process.oomScoreAdj = base.oomScoreAdj;
+  if (base.scheduler) process.scheduler = base.scheduler;
+  if (base.ioPriority) process.ioPriority = base.ioPriority;
+  if (base.execCPUAffinity) process.execCPUAffinity = base.execCPUAffinity;
   return process;
 }
 

@@ -36,6 +36,8 @@ export interface NamespacePlan {
   readonly newNetwork: boolean;
   readonly newUser: boolean;
   readonly newTime: boolean;
+  /** Text for /proc/self/timens_offsets, "" for none: clock, seconds, nanoseconds a line (time_namespaces(7)). */
+  readonly timeOffsets: string;
   /** Joined by the parent around the clone, so that init is born in them. */
   readonly joins: readonly { readonly type: NamespaceType; readonly path: string; readonly field: string }[];
   /** Joined by init itself: a mount namespace. */
@@ -77,8 +79,19 @@ export function planNamespaces(spec: Spec): NamespacePlan {
     newNetwork,
     newUser,
     newTime,
+    timeOffsets: timeOffsets(spec),
     joins,
     joinMount,
     joinUser,
   };
+}
+
+function timeOffsets(spec: Spec): string {
+  const offsets = (spec.linux && spec.linux.timeOffsets) || {};
+  let text = "";
+  for (const clock in offsets) {
+    const { secs, nanosecs } = offsets[clock] as (typeof offsets)[string];
+    text += `${clock} ${secs || 0} ${nanosecs || 0}\n`;
+  }
+  return text;
 }

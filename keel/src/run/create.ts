@@ -88,6 +88,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       trees,
       cgroups: plan.unified ? [] : cgroupPaths(plan),
       process: plan.process,
+      schedule: plan.schedule,
       filter: plan.filter,
       sync: theirs,
       start,

@@ -4,11 +4,13 @@ import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
+import { type ExecAffinity, planExecAffinity, planSchedule, type SchedulePlan } from "../plan/schedule.ts";
 import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { getRecord, type Record, statusOf } from "../state/store.ts";
 import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
 import { applyResourceLimits } from "./limits.ts";
+import { applySchedule, resetAffinity, setAffinity } from "./schedule.ts";
 import { expectWord, sendError, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
 
@@ -33,6 +35,8 @@ export interface Executed {
 
 interface Child {
   readonly plan: ProcessPlan;
+  readonly schedule: SchedulePlan;
+  readonly affinity: ExecAffinity;
   readonly filter: Filter | undefined;
   readonly sync: number;
   readonly consoleSocket: number;
@@ -54,6 +58,8 @@ export function execInContainer(options: ExecOptions): Executed {
   const cgroups = options.cgroup === "" ? record.cgroups : cgroupsBelow(record.cgroups, options.cgroup);
   const seccomp = options.spec.linux && options.spec.linux.seccomp;
   const plan = planProcess(options.process, seccomp);
+  const schedule = planSchedule(options.process, options.spec.linux);
+  const affinity = planExecAffinity(options.process);
   const filter = seccomp ? filterFor(seccomp, context().root) : undefined;
   const keep = plan.terminal && !options.detach && !options.consoleSocket;
   if (plan.terminal && options.detach && !options.consoleSocket) {
@@ -79,10 +85,23 @@ export function execInContainer(options: ExecOptions): Executed {
         "open the container's cgroup",
       )
     : -1;
+  // born with it, since a process of cgroup v2 is in the container's cgroup from its first moment
+  if (affinity.initial) setAffinity(affinity.initial, "process.execCPUAffinity.initial");
   const pid = sys.clone(0, cgroup);
   if (pid === 0) {
     sys.close(mine);
-    childMain({ plan, filter, sync: theirs, consoleSocket, preserveFds: options.preserveFds, pidfd, record, cgroups });
+    childMain({
+      plan,
+      schedule,
+      affinity,
+      filter,
+      sync: theirs,
+      consoleSocket,
+      preserveFds: options.preserveFds,
+      pidfd,
+      record,
+      cgroups,
+    });
   }
   sys.close(theirs);
   sys.close(pidfd);
@@ -134,6 +153,9 @@ function childMain(child: Child): never {
 function runChild(child: Child): void {
   const { plan, sync, record } = child;
   if (!record.unified) joinSelf(child.cgroups);
+  const { initial, final } = child.affinity;
+  if (final) setAffinity(final, "process.execCPUAffinity.final");
+  else if (!initial) resetAffinity();
   const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
   must(
     sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags),
@@ -158,6 +180,7 @@ function runChild(child: Child): void {
   if (!terminal) prepareStdio(plan);
   enterCwd(plan.cwd, false);
   applyLabels(plan);
+  applySchedule(child.schedule);
   if (plan.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
   sys.umask(plan.umask);
   becomeUser(plan);

@@ -3,12 +3,14 @@ import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import type { NamespacePlan } from "../plan/namespaces.ts";
 import type { ProcessPlan } from "../plan/process.ts";
+import type { SchedulePlan } from "../plan/schedule.ts";
 import type { Step } from "../plan/steps.ts";
 import type { Filter } from "../seccomp/compile.ts";
 import type { Spec } from "../spec/types.ts";
 import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
 import { runHooks } from "./hooks.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
+import { applySchedule, resetAffinity } from "./schedule.ts";
 import { namespaceError } from "./spawn.ts";
 import { sendError } from "./sync.ts";
 import { mountConsole, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
@@ -22,6 +24,7 @@ export interface InitPlan {
   /** Of the steps that mount something of the host: its tree, opened by the parent; else -1 or nothing. */
   readonly trees: readonly number[];
   readonly process: ProcessPlan;
+  readonly schedule: SchedulePlan;
   readonly filter: Filter | undefined;
   /** Version 1 cgroups to join; with version 2 init is born in its own. */
   readonly cgroups: readonly string[];
@@ -77,6 +80,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (slave < 0) prepareStdio(process);
   enterCwd(process.cwd, false);
   applyLabels(process);
+  applySchedule(plan.schedule);
   if (process.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
   sys.umask(process.umask);
   becomeUser(process);
@@ -118,6 +122,7 @@ function awaitGo(plan: InitPlan): void {
 function joinCgroup(plan: InitPlan): void {
   awaitGo(plan);
   joinSelf(plan.cgroups);
+  resetAffinity();
   if (plan.namespaces.newCgroup) must(sys.unshare(c.CLONE_NEWCGROUP), "make a cgroup namespace");
 }
 

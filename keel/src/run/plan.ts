@@ -6,6 +6,7 @@ import { absolute, clean, parseJson } from "../lib/files.ts";
 import { type NamespacePlan, planNamespaces } from "../plan/namespaces.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import { planRootfs } from "../plan/rootfs.ts";
+import { planSchedule, type SchedulePlan } from "../plan/schedule.ts";
 import type { Step } from "../plan/steps.ts";
 import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
@@ -24,6 +25,7 @@ export interface CreatePlan {
   readonly userNamespace: boolean;
   readonly steps: readonly Step[];
   readonly process: ProcessPlan;
+  readonly schedule: SchedulePlan;
   readonly filter: Filter | undefined;
   /** The state to come; pid, start time and cgroups are put in when there are any. */
   readonly draft: Draft;
@@ -61,6 +63,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
     noPivot: options.noPivot,
   });
   const process = planProcess(spec.process as Process, linux.seccomp);
+  const schedule = planSchedule(spec.process as Process, linux);
   const filter = linux.seccomp ? filterFor(linux.seccomp, context().root) : undefined;
   const draft = draftOf(options.id, spec, bundle);
   draft.userNamespace = userNamespace;
@@ -74,6 +77,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
     userNamespace,
     steps,
     process,
+    schedule,
     filter,
     draft,
   };

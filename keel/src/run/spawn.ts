@@ -11,7 +11,7 @@ export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, mai
   // processes of a joined pid namespace must not trace init before it has let go of the host (CVE-2016-9962)
   if (plan.joins.length > 0 || plan.joinUser !== "") sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0);
   const { back, late } = enterJoins(plan);
-  if (plan.newTime) must(sys.unshare(c.CLONE_NEWTIME), "make a time namespace");
+  if (plan.newTime) makeTimeNamespace(plan.timeOffsets);
   const cgroupFd = cgroup === "" ? -1 : must(sys.open(cgroup, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${cgroup}`);
   let pid: number;
   if (plan.joinUser !== "") pid = spawnThroughUser(plan, late, cgroupFd, main);
@@ -29,6 +29,15 @@ export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, mai
   }
   if (pid < 0) throw namespaceError(pid);
   return pid;
+}
+
+/** Its offsets can be set until the first process enters it, which is init. */
+function makeTimeNamespace(offsets: string): void {
+  must(sys.unshare(c.CLONE_NEWTIME), "make a time namespace");
+  if (offsets === "") return;
+  const result = sys.writeFileAt(c.AT_FDCWD, "/proc/self/timens_offsets", offsets, c.O_WRONLY, 0);
+  if (result < 0)
+    throw callError("apply linux.timeOffsets", result, "no clock may come out negative, and CAP_SYS_TIME is needed");
 }
 
 export function namespaceError(result: number): RuntimeError {

@@ -1,0 +1,42 @@
+import { callError } from "../lib/errors.ts";
+import { MOST_CPUS, MOST_NODES, type SchedulePlan } from "../plan/schedule.ts";
+
+const IOPRIO_WHO_PROCESS = 1;
+
+function call(name: string, field: string, hint: string, ...args: readonly (number | Uint8Array)[]): void {
+  const result = sys.syscall(sys.syscallNumber(name), ...args);
+  if (result < 0) throw callError(`apply ${field}`, result, hint);
+}
+
+/** Of this process, which is about to become the container's; needs the rights it still has. */
+export function applySchedule(plan: SchedulePlan): void {
+  const nice = "it needs CAP_SYS_NICE, and cgroup v1 a cpu.rt_runtime_us above 0";
+  if (plan.scheduler) call("sched_setattr", "process.scheduler", nice, 0, plan.scheduler, 0);
+  if (plan.ioPriority !== undefined) {
+    const hint = "IOPRIO_CLASS_RT needs CAP_SYS_ADMIN or CAP_SYS_NICE";
+    call("ioprio_set", "process.ioPriority", hint, IOPRIO_WHO_PROCESS, 0, plan.ioPriority);
+  }
+  if (plan.personality !== undefined)
+    call("personality", "linux.personality", "the kernel must know the domain", plan.personality);
+  if (plan.memoryPolicy) {
+    const { mode, nodes } = plan.memoryPolicy;
+    const hint = "the nodes must exist and be among cpuset.mems, the mode needs a kernel that knows it";
+    if (nodes) call("set_mempolicy", "linux.memoryPolicy", hint, mode, nodes, MOST_NODES + 1);
+    else call("set_mempolicy", "linux.memoryPolicy", hint, mode, 0, 0);
+  }
+}
+
+/** The mask of CPUs of this process. */
+export function setAffinity(cpus: Uint8Array, field: string): void {
+  call("sched_setaffinity", field, "the CPUs must be online and among cpuset.cpus", 0, cpus.length, cpus);
+}
+
+/**
+ * All CPUs its cgroup allows. A caller that is bound to some would pass its mask on, and the kernel keeps a mask over
+ * the move into a cpuset (facts e.22); whoever may not widen it keeps it.
+ */
+export function resetAffinity(): void {
+  const all = new Uint8Array(MOST_CPUS / 8);
+  for (let i = 0; i < all.length; i++) all[i] = 255;
+  sys.syscall(sys.syscallNumber("sched_setaffinity"), 0, all.length, all);
+}
