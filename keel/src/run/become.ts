@@ -1,10 +1,24 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import type { ProcessPlan } from "../plan/process.ts";
+import type { SchedulePlan } from "../plan/schedule.ts";
 import { hasCap } from "../spec/capabilities.ts";
 import { privateProc } from "./rootfs.ts";
+import { applySchedule } from "./schedule.ts";
 
 const CAP_LAST_POSSIBLE = 63;
+
+/** From a finished root to the user's rights: what is the same for init and exec. Returns the program's path. */
+export function becomeProgram(plan: ProcessPlan, schedule: SchedulePlan, env: readonly string[]): string {
+  enterCwd(plan.cwd, false);
+  applyLabels(plan);
+  applySchedule(schedule);
+  if (plan.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
+  sys.umask(plan.umask);
+  becomeUser(plan);
+  enterCwd(plan.cwd, true);
+  return findProgram(plan.args[0] as string, env);
+}
 
 /** HOME from the container's own passwd (root directory when the user has no line), unless the config gives it. */
 export function completeEnv(plan: ProcessPlan): string[] {
@@ -27,7 +41,7 @@ export function completeEnv(plan: ProcessPlan): string[] {
 }
 
 /** chdir, and proof that the result lies in the container's root (CVE-2024-21626). */
-export function enterCwd(cwd: string, late: boolean): void {
+function enterCwd(cwd: string, late: boolean): void {
   const result = sys.chdir(cwd);
   if (result < 0) {
     // before the user change root may lack the right (root-squashed NFS), after it the user may
@@ -63,7 +77,7 @@ export function prepareStdio(plan: ProcessPlan): void {
 }
 
 /** Labels for the coming execve, written below a private procfs (CVE-2019-16884). */
-export function applyLabels(plan: ProcessPlan): void {
+function applyLabels(plan: ProcessPlan): void {
   if (plan.apparmorProfile === "" && plan.selinuxLabel === "") return;
   const proc = privateProc();
   if (plan.apparmorProfile !== "") {
@@ -93,7 +107,7 @@ export function applyLabels(plan: ProcessPlan): void {
  * User, groups and capabilities, in the one order that works: bounding set while CAP_SETPCAP is there, ids with
  * keepcaps, then the sets, ambient last (facts e.19).
  */
-export function becomeUser(plan: ProcessPlan): void {
+function becomeUser(plan: ProcessPlan): void {
   const caps = plan.caps;
   if (caps) {
     for (let cap = 0; cap <= CAP_LAST_POSSIBLE; cap++) {

@@ -8,9 +8,9 @@ import { type ExecAffinity, planExecAffinity, planSchedule, type SchedulePlan } 
 import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { getRecord, type Record, statusOf } from "../state/store.ts";
-import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
+import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { applyResourceLimits } from "./limits.ts";
-import { applySchedule, resetAffinity, setAffinity } from "./schedule.ts";
+import { resetAffinity, setAffinity } from "./schedule.ts";
 import { expectWord, sendError, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
 
@@ -34,34 +34,32 @@ export interface Executed {
 }
 
 interface Child {
-  readonly plan: ProcessPlan;
-  readonly schedule: SchedulePlan;
-  readonly affinity: ExecAffinity;
-  readonly filter: Filter | undefined;
+  readonly planned: ExecPlan;
   readonly sync: number;
   readonly consoleSocket: number;
   readonly preserveFds: number;
   readonly pidfd: number;
+}
+
+/** What is decided before anything is touched. */
+interface ExecPlan {
   readonly record: Record;
-  /** Version 1 cgroups to join. */
+  readonly plan: ProcessPlan;
+  readonly schedule: SchedulePlan;
+  readonly affinity: ExecAffinity;
+  readonly filter: Filter | undefined;
   readonly cgroups: readonly string[];
 }
 
-/** Starts one more process in a running container. */
-export function execInContainer(options: ExecOptions): Executed {
+function planExec(options: ExecOptions): ExecPlan {
   const record = getRecord(options.id);
   const status = statusOf(record);
   if (status === "stopped") throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
   if (status === "paused" && !options.ignorePaused) {
     throw runtimeError("FailedPrecondition", "cannot exec in a paused container (use --ignore-paused to override)");
   }
-  const cgroups = options.cgroup === "" ? record.cgroups : cgroupsBelow(record.cgroups, options.cgroup);
   const seccomp = options.spec.linux && options.spec.linux.seccomp;
   const plan = planProcess(options.process, seccomp);
-  const schedule = planSchedule(options.process, options.spec.linux);
-  const affinity = planExecAffinity(options.process);
-  const filter = seccomp ? filterFor(seccomp, context().root) : undefined;
-  const keep = plan.terminal && !options.detach && !options.consoleSocket;
   if (plan.terminal && options.detach && !options.consoleSocket) {
     throw runtimeError(
       "InvalidArgument",
@@ -69,45 +67,29 @@ export function execInContainer(options: ExecOptions): Executed {
       "pass --console-socket",
     );
   }
-  const pidfd = sys.pidfdOpen(record.pid, 0);
-  if (pidfd < 0) throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
+  return {
+    record,
+    plan,
+    schedule: planSchedule(options.process, options.spec.linux),
+    affinity: planExecAffinity(options.process),
+    filter: seccomp ? filterFor(seccomp, context().root) : undefined,
+    cgroups: options.cgroup === "" ? record.cgroups : cgroupsBelow(record.cgroups, options.cgroup),
+  };
+}
+
+/** Starts one more process in a running container. */
+export function execInContainer(options: ExecOptions): Executed {
+  const planned = planExec(options);
+  const { plan } = planned;
+  const keep = plan.terminal && !options.detach && !options.consoleSocket;
   let master = -1;
   let consoleSocket = -1;
   if (keep) [master, consoleSocket] = consolePair();
   else if (plan.terminal) consoleSocket = connectConsole(options.consoleSocket);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
-  // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
-  must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
-  must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
-  const cgroup = record.unified
-    ? must(
-        sys.open(unifiedPath(record, options.cgroup, cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0),
-        "open the container's cgroup",
-      )
-    : -1;
-  // born with it, since a process of cgroup v2 is in the container's cgroup from its first moment
-  if (affinity.initial) setAffinity(affinity.initial, "process.execCPUAffinity.initial");
-  const pid = sys.clone(0, cgroup);
-  if (pid === 0) {
-    sys.close(mine);
-    childMain({
-      plan,
-      schedule,
-      affinity,
-      filter,
-      sync: theirs,
-      consoleSocket,
-      preserveFds: options.preserveFds,
-      pidfd,
-      record,
-      cgroups,
-    });
-  }
+  const pid = spawnExec(planned, options, mine, theirs, consoleSocket);
   sys.close(theirs);
-  sys.close(pidfd);
-  if (cgroup >= 0) sys.close(cgroup);
   if (consoleSocket >= 0) sys.close(consoleSocket);
-  if (pid < 0) throw callError("start a process in the container", pid);
   try {
     expectWord(mine, "ready", died);
     applyResourceLimits(pid, plan);
@@ -122,6 +104,39 @@ export function execInContainer(options: ExecOptions): Executed {
   }
   sys.close(mine);
   return { pid, master };
+}
+
+/** Clones the process, which is born in the container's pid namespace, and with cgroup v2 in its cgroup. */
+function spawnExec(
+  planned: ExecPlan,
+  options: ExecOptions,
+  mine: number,
+  theirs: number,
+  consoleSocket: number,
+): number {
+  const { record, cgroups, affinity } = planned;
+  const pidfd = sys.pidfdOpen(record.pid, 0);
+  if (pidfd < 0) throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
+  // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
+  must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
+  must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
+  const cgroup = record.unified
+    ? must(
+        sys.open(unifiedPath(record, options.cgroup, cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0),
+        "open the container's cgroup",
+      )
+    : -1;
+  // inherited, so that it holds before the process is in the container's cgroup
+  if (affinity.initial) setAffinity(affinity.initial, "process.execCPUAffinity.initial");
+  const pid = sys.clone(0, cgroup);
+  if (pid === 0) {
+    sys.close(mine);
+    childMain({ planned, sync: theirs, consoleSocket, preserveFds: options.preserveFds, pidfd });
+  }
+  sys.close(pidfd);
+  if (cgroup >= 0) sys.close(cgroup);
+  if (pid < 0) throw callError("start a process in the container", pid);
+  return pid;
 }
 
 /** Init may have moved to a group below the one it was made in, which then takes no processes itself (facts e.8). */
@@ -151,11 +166,11 @@ function childMain(child: Child): never {
 }
 
 function runChild(child: Child): void {
-  const { plan, sync, record } = child;
-  if (!record.unified) joinSelf(child.cgroups);
-  const { initial, final } = child.affinity;
-  if (final) setAffinity(final, "process.execCPUAffinity.final");
-  else if (!initial) resetAffinity();
+  const { sync } = child;
+  const { plan, record, cgroups, affinity, filter } = child.planned;
+  if (!record.unified) joinSelf(cgroups);
+  if (affinity.final) setAffinity(affinity.final, "process.execCPUAffinity.final");
+  else if (!affinity.initial) resetAffinity();
   const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
   must(
     sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags),
@@ -178,18 +193,11 @@ function runChild(child: Child): void {
   for (let fd = 3; fd < first; fd++) if (fd !== sync) sys.setCloexec(fd, false);
   const env = completeEnv(plan);
   if (!terminal) prepareStdio(plan);
-  enterCwd(plan.cwd, false);
-  applyLabels(plan);
-  applySchedule(child.schedule);
-  if (plan.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
-  sys.umask(plan.umask);
-  becomeUser(plan);
-  enterCwd(plan.cwd, true);
-  const program = findProgram(plan.args[0] as string, env);
+  const program = becomeProgram(plan, child.planned.schedule, env);
   sys.write(sync, "ready");
   if (sys.read(sync, 16) !== "go") sys.exit(255);
   sys.resetSignals();
-  if (child.filter) must(sys.seccompLoad(child.filter.program, child.filter.flags), "load the seccomp filter");
+  if (filter) must(sys.seccompLoad(filter.program, filter.flags), "load the seccomp filter");
   const result = sys.execve(program, plan.args, env);
   throw callError(`exec ${program}`, result);
 }

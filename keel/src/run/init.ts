@@ -7,10 +7,10 @@ import type { SchedulePlan } from "../plan/schedule.ts";
 import type { Step } from "../plan/steps.ts";
 import type { Filter } from "../seccomp/compile.ts";
 import type { Spec } from "../spec/types.ts";
-import { applyLabels, becomeUser, completeEnv, enterCwd, findProgram, prepareStdio } from "./become.ts";
+import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { runHooks } from "./hooks.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
-import { applySchedule, resetAffinity } from "./schedule.ts";
+import { resetAffinity } from "./schedule.ts";
 import { namespaceError } from "./spawn.ts";
 import { sendError } from "./sync.ts";
 import { mountConsole, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
@@ -69,8 +69,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (mapped) becomeMappedRoot();
   if (namespaces.newNetwork) must(sys.interfaceUp("lo"), "bring up the loopback interface");
   if (plan.newKeyring) joinKeyring(plan.id);
-  if (plan.spec.hostname) must(sys.sethostname(plan.spec.hostname), `set hostname to ${plan.spec.hostname}`);
-  if (plan.spec.domainname) must(sys.setdomainname(plan.spec.domainname), `set domainname to ${plan.spec.domainname}`);
+  setNames(plan.spec);
   const slave = buildRoot(plan, early);
   if (slave >= 0) takeTerminal(slave);
   // what still points to the host goes before anything of the image is looked at (CVE-2024-21626)
@@ -78,14 +77,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const env = completeEnv(process);
   if (plan.preserveFds > 0 && passesListenFds(env)) env.push("LISTEN_PID=1");
   if (slave < 0) prepareStdio(process);
-  enterCwd(process.cwd, false);
-  applyLabels(process);
-  applySchedule(plan.schedule);
-  if (process.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
-  sys.umask(process.umask);
-  becomeUser(process);
-  enterCwd(process.cwd, true);
-  const program = findProgram(process.args[0] as string, env);
+  const program = becomeProgram(process, plan.schedule, env);
   sys.write(plan.sync, "ready");
   report.fd = awaitStart(plan);
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
@@ -99,6 +91,11 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const result = sys.execve(program, process.args, env);
   sendError(report.fd, callError(`exec ${program}`, result));
   sys.exit(result === -c.ENOENT ? 127 : 126);
+}
+
+function setNames({ hostname, domainname }: Spec): void {
+  if (hostname) must(sys.sethostname(hostname), `set hostname to ${hostname}`);
+  if (domainname) must(sys.setdomainname(domainname), `set domainname to ${domainname}`);
 }
 
 /** systemd's protocol names the pid that may take the sockets: it is the container's first. */

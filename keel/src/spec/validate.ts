@@ -115,11 +115,7 @@ function checkLinux(spec: Spec, problems: string[]): void {
   if (spec.hostname && !types.uts) problems.push("hostname: needs a uts namespace in linux.namespaces");
   if (spec.domainname && !types.uts) problems.push("domainname: needs a uts namespace in linux.namespaces");
   if (!types.mount) problems.push("linux.namespaces: a mount namespace is required");
-  for (const clock in linux.timeOffsets || {}) {
-    const field = `linux.timeOffsets.${clock}`;
-    if (clock !== "monotonic" && clock !== "boottime") problems.push(`${field}: must be monotonic or boottime`);
-    else if (!types.time) problems.push(`${field}: needs a new time namespace in linux.namespaces`);
-  }
+  checkTimeOffsets(linux.timeOffsets || {}, types, problems);
   const propagation = linux.rootfsPropagation;
   if (propagation && !has(PROPAGATIONS, propagation))
     problems.push(`linux.rootfsPropagation: unknown value "${propagation}"`);
@@ -140,6 +136,14 @@ function checkLinux(spec: Spec, problems: string[]): void {
   }
   checkSysctl(linux.sysctl || {}, types, problems);
   if (linux.resources) checkResources(linux.resources, "linux.resources.", problems);
+}
+
+function checkTimeOffsets(offsets: object, types: { [type: string]: boolean }, problems: string[]): void {
+  for (const clock in offsets) {
+    const field = `linux.timeOffsets.${clock}`;
+    if (clock !== "monotonic" && clock !== "boottime") problems.push(`${field}: must be monotonic or boottime`);
+    else if (!types["time"]) problems.push(`${field}: needs a new time namespace in linux.namespaces`);
+  }
 }
 
 function checkResources(resources: Resources, prefix: string, problems: string[]): void {
