@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -54,26 +55,33 @@ static long fail_closing(int fd, int directory) {
   return -1;
 }
 
+/* Listens with a backlog of 0 or more; a datagram socket (-1) is only bound. */
 static duk_ret_t unix_listen(duk_context *ctx) {
   struct sockaddr_un address;
   int directory = fill_address(keel_string(ctx, 0), &address);
   if (directory == -2) return keel_result(ctx, -1);
   int fd = socket(AF_UNIX, keel_int(ctx, 1) | SOCK_CLOEXEC, 0);
   /* the mode of the unbound socket is that of the file bind makes (unix(7)) */
-  if (fd < 0 || fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, keel_int(ctx, 2)) < 0) {
+  if (fd < 0 || fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+      (keel_int(ctx, 2) >= 0 && listen(fd, keel_int(ctx, 2)) < 0)) {
     return keel_result(ctx, fail_closing(fd, directory));
   }
   if (directory >= 0) close(directory);
   return keel_result(ctx, fd);
 }
 
-/* ECONNREFUSED: nobody listens any more. */
+/* A path that begins with @ is an abstract address. ECONNREFUSED: nobody listens any more. */
 static duk_ret_t unix_connect(duk_context *ctx) {
   struct sockaddr_un address;
+  socklen_t size = sizeof address;
   int directory = fill_address(keel_string(ctx, 0), &address);
   if (directory == -2) return keel_result(ctx, -1);
+  if (address.sun_path[0] == '@') {
+    size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address.sun_path));
+    address.sun_path[0] = '\0';
+  }
   int fd = socket(AF_UNIX, keel_int(ctx, 1) | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return keel_result(ctx, fail_closing(fd, directory));
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, size) < 0) return keel_result(ctx, fail_closing(fd, directory));
   if (directory >= 0) close(directory);
   return keel_result(ctx, fd);
 }

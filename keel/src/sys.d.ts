@@ -192,8 +192,12 @@ interface Sys {
   fsmount(fd: Fd, flags: number, attrs: number): Fd | Errno;
 
   // --- sockets, terminals, polling
-  /** type: 1 stream, 5 seqpacket. The path may be longer than 107 bytes (bound through /proc/self/fd of its directory). Mode 0600. */
+  /**
+   * type: 1 stream, 5 seqpacket; 2 datagram, with backlog -1. The path may be longer than 107 bytes (bound through
+   * /proc/self/fd of its directory). Mode 0600.
+   */
   unixListen(path: string, type: number, backlog: number): Fd | Errno;
+  /** A path that begins with @ is an abstract address. */
   unixConnect(path: string, type: number): Fd | Errno;
   accept(fd: Fd): Fd | Errno;
   socketpair(type: number): [Fd, Fd] | Errno;

@@ -20,8 +20,6 @@ export interface CgroupPlan {
   readonly devices: readonly DeviceRule[] | undefined;
   /** v2: controllers that the parents must delegate. */
   readonly delegate: readonly string[];
-  /** Path below the mount point of each hierarchy (absolute cgroupsPath) or below the own cgroup of each. */
-  readonly cgroupPath: string;
 }
 
 /** What every container may do with devices besides its own rules: make nodes, and use the default ones. */
@@ -68,7 +66,6 @@ export function planCgroup(
       dirs: [{ path: layout.v2Mount + path, mountpoint: layout.v2Mount, controllers: "", writes }],
       devices: rules,
       delegate: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"],
-      cgroupPath: path,
     };
   }
   const dirs: CgroupDir[] = [];
@@ -85,7 +82,21 @@ export function planCgroup(
       writes,
     });
   }
-  return { dirs, devices: undefined, delegate: [], cgroupPath: isAbsolute ? clean(wanted) : clean(`/${relative}`) };
+  return { dirs, devices: undefined, delegate: [] };
+}
+
+/** `--cgroup-manager disabled`: the container stays in the caller's cgroup, and a limit would be the caller's. */
+export function planNoCgroup(resources: Resources | undefined): CgroupPlan {
+  const limits = (resources || {}) as { readonly [name: string]: object };
+  for (const name in limits) {
+    if (name === "devices" || Object.keys(limits[name] || {}).length === 0) continue;
+    throw runtimeError(
+      "FailedPrecondition",
+      `apply linux.resources.${name}: --cgroup-manager disabled makes no cgroup for the container`,
+      "leave the limit out, or use --cgroup-manager cgroupfs",
+    );
+  }
+  return { dirs: [], devices: undefined, delegate: [] };
 }
 
 /** What one of the two versions cannot do is told before anything is made. */

@@ -5,6 +5,7 @@ import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import { print, runCommand } from "../lib/report.ts";
 import { deleteContainer, killContainer, parseSignal, setFrozen } from "../run/kill.ts";
+import { psTable } from "../run/ps.ts";
 import { startContainer } from "../run/start.ts";
 import { findRecord, getRecord, ociState, type Record, statusOf } from "../state/store.ts";
 
@@ -107,8 +108,7 @@ function ps(args: readonly string[]): void {
   const { values, rest } = parseArgs(args, { flags: { format: "string" }, short: { f: "format" } });
   const record = getRecord(checkId(rest[0] || ""));
   const pids = record.cgroups[0] ? listProcesses(record.cgroups[0]) : [];
-  if (values["format"] === "json") print(`${JSON.stringify(pids)}\n`);
-  else print(`PID\n${pids.map((pid) => `${pid}\n`).join("")}`);
+  print(values["format"] === "json" ? `${JSON.stringify(pids)}\n` : psTable(pids, rest.slice(1)));
 }
 
 function freeze(id: string, frozen: boolean): void {

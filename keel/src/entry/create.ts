@@ -1,11 +1,14 @@
 import { numberFlag, oneId, parseArgs } from "../lib/args.ts";
 import { context } from "../lib/context.ts";
+import { envValue } from "../lib/env.ts";
 import { runtimeError } from "../lib/errors.ts";
+import { requireDescriptors } from "../lib/fds.ts";
 import { runCommand } from "../lib/report.ts";
 import { createContainer } from "../run/create.ts";
 import { attend, openSignals } from "../run/foreground.ts";
 import { runHooks } from "../run/hooks.ts";
 import { deleteContainer } from "../run/kill.ts";
+import { awaitReadiness, passReady } from "../run/notify.ts";
 import { ociState } from "../state/store.ts";
 
 const FLAGS = {
@@ -32,7 +35,9 @@ function create(): number {
   const id = oneId(command, parsed.rest);
   const { values } = parsed;
   if (values["pidfd-socket"]) throw runtimeError("Unimplemented", "--pidfd-socket: is not supported yet");
-  const preserveFds = numberFlag("preserve-fds", values["preserve-fds"], 1000);
+  const listen = listenFds();
+  const preserveFds = listen + numberFlag("preserve-fds", values["preserve-fds"], 1000);
+  requireDescriptors(preserveFds);
   const run = command === "run";
   const detach = !run || values["detach"] === "true";
   const signals = detach ? -1 : openSignals();
@@ -44,7 +49,8 @@ function create(): number {
     pidFile: values["pid-file"] || "",
     noPivot: values["no-pivot"] === "true",
     noNewKeyring: values["no-new-keyring"] === "true",
-    preserveFds: preserveFds + listenFds(),
+    preserveFds,
+    listenFds: listen,
     immediate: run,
     keepMaster: !detach && !values["console-socket"],
     trace: values["trace"] === "true",
@@ -52,20 +58,23 @@ function create(): number {
   if (!run) return 0;
   if (created.record.poststart)
     runHooks("poststart", (created.spec.hooks || {}).poststart, ociState(created.record, "running"));
-  if (detach) return 0;
-  const code = attend(created.record.pid, created.master, signals);
+  const { notify, record } = created;
+  if (detach) {
+    if (notify) awaitReadiness(notify, record.pid);
+    return 0;
+  }
+  const readiness = notify && { fd: notify.from, read: () => passReady(notify, record.pid) };
+  const code = attend(record.pid, created.master, signals, readiness);
   if (values["keep"] !== "true") deleteContainer(id, true);
   return code;
 }
 
-/** systemd's socket activation: the descriptors it passed go on to the program. */
+/** systemd's socket activation (sd_listen_fds(3)): how many descriptors go on to the program, unless they are not ours. */
 function listenFds(): number {
   const env = sys.environ();
-  for (let i = 0; i < env.length; i++) {
-    const entry = env[i] as string;
-    if (entry.indexOf("LISTEN_FDS=") === 0) return numberFlag("LISTEN_FDS", entry.substring(11), 1000);
-  }
-  return 0;
+  const pid = envValue(env, "LISTEN_PID");
+  if (pid !== undefined && pid !== String(sys.getpid())) return 0;
+  return numberFlag("LISTEN_FDS", envValue(env, "LISTEN_FDS"), 1000);
 }
 
 runCommand(create, 1);

@@ -1,6 +1,7 @@
 import { checkId, numberFlag, parseArgs } from "../lib/args.ts";
 import { context } from "../lib/context.ts";
 import { runtimeError } from "../lib/errors.ts";
+import { requireDescriptors } from "../lib/fds.ts";
 import { readJson } from "../lib/files.ts";
 import { runCommand } from "../lib/report.ts";
 import { execInContainer } from "../run/exec.ts";
@@ -42,6 +43,8 @@ type Parsed = ReturnType<typeof parseArgs>;
 function exec(): number {
   const parsed = parseArgs(context().args, FLAGS);
   const { values } = parsed;
+  const preserveFds = numberFlag("preserve-fds", values["preserve-fds"], 1000);
+  requireDescriptors(preserveFds);
   if (parsed.rest.length === 0)
     throw runtimeError("InvalidArgument", '"keel exec" requires a minimum of 1 argument, the container id');
   const id = checkId(parsed.rest[0] as string);
@@ -60,7 +63,7 @@ function exec(): number {
     consoleSocket: values["console-socket"] || "",
     pidFile: values["pid-file"] || "",
     detach,
-    preserveFds: numberFlag("preserve-fds", values["preserve-fds"], 1000),
+    preserveFds,
     ignorePaused: values["ignore-paused"] === "true",
     cgroup: values["cgroup"] || "",
   });

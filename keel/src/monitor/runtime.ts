@@ -20,6 +20,9 @@ export function commandLine(config: MonitorConfig, command: RuntimeCommand, cons
   return words;
 }
 
+/** What a service manager told the engine is not for the containers: their start would wait for a word of theirs. */
+const NOT_PASSED_ON = /^(NOTIFY_SOCKET|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES)=/;
+
 /**
  * Runs `argv` as a child with the three descriptors as 0, 1, 2 and returns its pid. A program that cannot be executed
  * says so on its stderr and exits with 127.
@@ -30,7 +33,11 @@ export function spawn(argv: readonly string[], stdio: readonly number[], oomScor
   for (let fd = 0; fd < 3; fd++) sys.dup2(stdio[fd] as number, fd);
   if (oomScore !== "") sys.writeFileAt(c.AT_FDCWD, "/proc/self/oom_score_adj", oomScore, c.O_WRONLY, 0);
   sys.resetSignals();
-  const result = sys.execve(argv[0] as string, argv, sys.environ());
+  const result = sys.execve(
+    argv[0] as string,
+    argv,
+    sys.environ().filter((entry) => !NOT_PASSED_ON.test(entry)),
+  );
   sys.writeAll(2, `${CANNOT_RUN}${argv[0]}: ${sys.errnoText(-result)}`);
   sys.exit(127);
 }

@@ -15,20 +15,7 @@ export function planCgroupMount(
   steps: Step[],
 ): void {
   if (facts.cgroup.unified) {
-    if (facts.cgroupNamespace) {
-      steps.push({
-        op: "mount",
-        fstype: "cgroup2",
-        source: "cgroup",
-        dest,
-        flags,
-        data: "",
-        propagation,
-        strict: true,
-      });
-    } else {
-      steps.push(bindOwn(facts.cgroup.v2Mount + facts.cgroupPath, dest, flags, propagation));
-    }
+    steps.push(planUnified(dest, flags, propagation, facts));
     return;
   }
   steps.push({
@@ -59,13 +46,21 @@ export function planCgroupMount(
         strict: true,
       });
     } else {
-      steps.push(bindOwn(hierarchy.mountpoint + facts.cgroupPath, target, flags, []));
+      const own = facts.cgroupDirs[i];
+      steps.push(bindOwn(own ? own.path : hierarchy.mountpoint + hierarchy.own, target, flags, []));
     }
     if (name.indexOf(",") < 0) continue;
     const parts = name.split(",");
     for (let k = 0; k < parts.length; k++) steps.push({ op: "symlink", target: name, path: `${dest}/${parts[k]}` });
   }
   if (flags & c.MS_RDONLY) steps.push({ op: "remountReadonly", path: dest });
+}
+
+function planUnified(dest: string, flags: number, propagation: readonly number[], facts: RootfsFacts): Step {
+  if (facts.cgroupNamespace)
+    return { op: "mount", fstype: "cgroup2", source: "cgroup", dest, flags, data: "", propagation, strict: true };
+  const own = facts.cgroupDirs[0];
+  return bindOwn(own ? own.path : facts.cgroup.v2Mount + facts.cgroup.v2Own, dest, flags, propagation);
 }
 
 function bindOwn(source: string, dest: string, flags: number, propagation: readonly number[]): Step {

@@ -1,4 +1,5 @@
 import type { CgroupLayout } from "../cgroup/layout.ts";
+import type { CgroupDir } from "../cgroup/plan.ts";
 import * as c from "../lib/consts.ts";
 import { absolute, clean } from "../lib/files.ts";
 import { parseMountOptions } from "../lib/mountopts.ts";
@@ -27,8 +28,8 @@ export interface RootfsFacts {
   /** Absolute path of the bundle directory. */
   readonly bundle: string;
   readonly cgroup: CgroupLayout;
-  /** Path of the container's cgroup below each hierarchy, starting with "/". */
-  readonly cgroupPath: string;
+  /** The container's cgroups, one per hierarchy of the layout; none when it stays in the caller's. */
+  readonly cgroupDirs: readonly CgroupDir[];
   /** The container gets its own cgroup namespace. */
   readonly cgroupNamespace: boolean;
   /** The container has a user namespace (new or joined): no mknod there. */

@@ -180,7 +180,8 @@ function notFound(message: string): unknown {
 function denied(name: string, problem: number): unknown {
   return runtimeError(
     "PermissionDenied",
-    `exec: "${name}": ${sys.errnoText(-problem)}`,
+    // callers find out by the last words that the command cannot be invoked
+    `exec: "${name}": ${problem === -c.EISDIR ? "is a directory: permission denied" : sys.errnoText(-problem)}`,
     "the file must be executable by the container's user",
   );
 }

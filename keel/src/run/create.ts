@@ -19,6 +19,7 @@ import {
 import { runHooks } from "./hooks.ts";
 import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
+import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { openSources } from "./rootfs.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
@@ -33,7 +34,9 @@ export interface CreateOptions {
   readonly pidFile: string;
   readonly noPivot: boolean;
   readonly noNewKeyring: boolean;
+  /** All that the program keeps: the first `listenFds` of them are of socket activation. */
   readonly preserveFds: number;
+  readonly listenFds: number;
   /** `run`: init goes on to the program without `keel start`. */
   readonly immediate: boolean;
   /** `run` in the foreground with a terminal: we keep the master. */
@@ -46,6 +49,8 @@ export interface Created {
   readonly spec: Spec;
   /** Terminal master when `keepMaster`, else -1. */
   readonly master: number;
+  /** A container that runs already may have something to say to the service manager. */
+  readonly notify: Notify | undefined;
 }
 
 /** What has to be undone when a create fails, filled while it goes on. */
@@ -62,6 +67,7 @@ export function createContainer(options: CreateOptions): Created {
   claimId(options.id);
   const undo: Undo = { id: options.id, cgroups: [], pid: -1 };
   try {
+    if (managerSocket() !== "") makeNotifyDir(options.id);
     return launch(options, plan, undo);
   } catch (thrown) {
     undoCreate(undo);
@@ -79,7 +85,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   // root of the new user namespace may not be allowed to reach what is mounted from the host
   const trees = plan.userNamespace ? openSources(plan.steps) : [];
-  const pid = spawnInit(namespaces, plan.unified ? (undo.cgroups[0] as string) : "", mine, () =>
+  const pid = spawnInit(namespaces, (plan.unified && undo.cgroups[0]) || "", mine, () =>
     initMain({
       id: options.id,
       spec,
@@ -94,6 +100,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       start,
       consoleSocket,
       preserveFds: options.preserveFds,
+      listenFds: options.listenFds,
       newKeyring: !options.noNewKeyring,
       hookState: spec.hooks ? ociState(plan.draft, "creating") : {},
       trace: options.trace,
@@ -112,12 +119,13 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const master = masterSocket < 0 ? -1 : receiveMaster(masterSocket);
   publishState(record.id);
   if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
+  const notify = options.immediate ? openNotify(options.id) : undefined;
   if (options.immediate) {
     sendGo(mine, "start the program");
     expectWord(mine, "", () => initDied(pid));
   }
   sys.close(mine);
-  return { record, spec, master };
+  return { record, spec, master, notify };
 }
 
 function makeContainerCgroups(plan: CreatePlan, undo: Undo): void {

@@ -9,7 +9,7 @@ import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { getRecord, type Record, statusOf } from "../state/store.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
-import { applyResourceLimits } from "./limits.ts";
+import { applyOwnLimits, applyResourceLimits } from "./limits.ts";
 import { resetAffinity, setAffinity } from "./schedule.ts";
 import { expectWord, sendError, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
@@ -196,6 +196,7 @@ function runChild(child: Child): void {
   const program = becomeProgram(plan, child.planned.schedule, env);
   sys.write(sync, "ready");
   if (sys.read(sync, 16) !== "go") sys.exit(255);
+  applyOwnLimits(plan);
   sys.resetSignals();
   if (filter) must(sys.seccompLoad(filter.program, filter.flags), "load the seccomp filter");
   const result = sys.execve(program, plan.args, env);

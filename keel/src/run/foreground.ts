@@ -10,23 +10,32 @@ export function openSignals(): number {
   return sys.signalfd(signals);
 }
 
+/** One more descriptor to watch meanwhile, until `read` says that it has all it waited for. */
+export interface Watched {
+  readonly fd: number;
+  readonly read: () => boolean;
+}
+
 /**
  * Stays with a program in the foreground: forwards signals, copies between our terminal and its own (`master` ≥ 0),
  * reaps. Returns its exit code, 128 + N when a signal ended it.
  */
-export function attend(pid: number, master: number, signals: number): number {
+export function attend(pid: number, master: number, signals: number, watched?: Watched): number {
   const saved = master >= 0 && sys.isatty(0) ? sys.setRaw(0) : -1;
   if (master >= 0) copySize(master);
   let status = -1;
   let input = master >= 0;
   let output = master >= 0;
+  let watching = watched !== undefined;
   const out: number[] = [];
   while (status < 0) {
     const fds = [signals, c.POLLIN];
     fds.push(output ? master : -1, c.POLLIN, input ? 0 : -1, c.POLLIN);
+    fds.push(watched && watching ? watched.fd : -1, c.POLLIN);
     if (sys.poll(fds, -1, out) < 0) continue;
     if (out[1]) output = sys.copyFd(master, 1, 65536) > 0;
     if (out[2]) input = forwardInput(master);
+    if (watched && out[3]) watching = !watched.read();
     if (out[0]) status = handleSignals(pid, signals, master);
   }
   // the last output may still be in the terminal's buffer

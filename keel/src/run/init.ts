@@ -1,5 +1,6 @@
 import { joinSelf } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
+import { envValue, withEnv } from "../lib/env.ts";
 import { callError, must } from "../lib/errors.ts";
 import type { NamespacePlan } from "../plan/namespaces.ts";
 import type { ProcessPlan } from "../plan/process.ts";
@@ -9,6 +10,7 @@ import type { Filter } from "../seccomp/compile.ts";
 import type { Spec } from "../spec/types.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { runHooks } from "./hooks.ts";
+import { applyOwnLimits } from "./limits.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
 import { resetAffinity } from "./schedule.ts";
 import { namespaceError } from "./spawn.ts";
@@ -35,6 +37,7 @@ export interface InitPlan {
   readonly consoleSocket: number;
   /** Descriptors 3 … 3 + n - 1 stay open for the program. */
   readonly preserveFds: number;
+  readonly listenFds: number;
   readonly newKeyring: boolean;
   readonly hookState: { readonly [key: string]: unknown };
   readonly trace: boolean;
@@ -74,12 +77,12 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (slave >= 0) takeTerminal(slave);
   // what still points to the host goes before anything of the image is looked at (CVE-2024-21626)
   closeHostFds(plan);
-  const env = completeEnv(process);
-  if (plan.preserveFds > 0 && passesListenFds(env)) env.push("LISTEN_PID=1");
+  const env = withListenFds(plan.listenFds, completeEnv(process));
   if (slave < 0) prepareStdio(process);
   const program = becomeProgram(process, plan.schedule, env);
   sys.write(plan.sync, "ready");
   report.fd = awaitStart(plan);
+  applyOwnLimits(process);
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
   if (hooks) runHooks("startContainer", hooks, plan.hookState);
   sys.resetSignals();
@@ -99,9 +102,11 @@ function setNames({ hostname, domainname }: Spec): void {
 }
 
 /** systemd's protocol names the pid that may take the sockets: it is the container's first. */
-function passesListenFds(env: readonly string[]): boolean {
-  for (let i = 0; i < env.length; i++) if ((env[i] as string).indexOf("LISTEN_FDS=") === 0) return true;
-  return false;
+function withListenFds(count: number, env: readonly string[]): readonly string[] {
+  if (count === 0) return env;
+  const names = envValue(sys.environ(), "LISTEN_FDNAMES");
+  const told = withEnv(withEnv(env, "LISTEN_FDS", String(count)), "LISTEN_PID", "1");
+  return names === undefined ? told : withEnv(told, "LISTEN_FDNAMES", names);
 }
 
 /** Root inside the new user namespace; dumpable again would let the container trace us, so it stays off. */

@@ -1,5 +1,5 @@
 import { type CgroupLayout, readCgroupLayout } from "../cgroup/layout.ts";
-import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
+import { type CgroupPlan, planCgroup, planNoCgroup } from "../cgroup/plan.ts";
 import { context } from "../lib/context.ts";
 import { callError } from "../lib/errors.ts";
 import { absolute, clean, parseJson } from "../lib/files.ts";
@@ -12,6 +12,7 @@ import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { validateSpec } from "../spec/validate.ts";
 import type { Record } from "../state/store.ts";
+import { addNotify, managerSocket } from "./notify.ts";
 import { checkNamespacePaths } from "./nscheck.ts";
 
 /** Everything that is decided before anything is touched. */
@@ -49,15 +50,19 @@ export function planCreate(options: PlanOptions): CreatePlan {
     throw callError(`open ${path}`, text, "a bundle is a directory with a config.json; `keel spec` writes one");
   const spec = validateSpec(parseJson(text, path));
   checkNamespacePaths(spec);
+  if (managerSocket() !== "") addNotify(spec, options.id);
   const linux = spec.linux || {};
   const namespaces = planNamespaces(spec);
   const layout: CgroupLayout = readCgroupLayout();
-  const cgroup = planCgroup(options.id, linux.cgroupsPath, linux.resources, layout);
+  const cgroup =
+    context().cgroupManager === "disabled"
+      ? planNoCgroup(linux.resources)
+      : planCgroup(options.id, linux.cgroupsPath, linux.resources, layout);
   const userNamespace = namespaces.newUser || namespaces.joinUser !== "";
   const steps = planRootfs(spec, {
     bundle,
     cgroup: layout,
-    cgroupPath: cgroup.cgroupPath,
+    cgroupDirs: cgroup.dirs,
     cgroupNamespace: namespaces.newCgroup,
     userNamespace,
     noPivot: options.noPivot,

@@ -168,9 +168,12 @@ function applyPropagation(fd: number, dest: string, flags: readonly number[]): v
 }
 
 function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): void {
-  const target = step.strict ? openStrict(state.root, step.dest) : ensureInRoot(state.root, step.dest, false);
+  const there = step.fstype === "tmpfs" && !step.strict ? openInRoot(state.root, step.dest, 0) : -1;
+  const target =
+    there >= 0 ? there : step.strict ? openStrict(state.root, step.dest) : ensureInRoot(state.root, step.dest, false);
   let data = step.data;
-  if (step.fstype === "tmpfs" && data.indexOf("mode=") < 0) {
+  // a directory of the image keeps its mode; one made just now says nothing, and tmpfs takes its own 1777
+  if (there >= 0 && data.indexOf("mode=") < 0) {
     const below = sys.fstat(target);
     if (typeof below !== "number") data += `${data === "" ? "" : ","}mode=${(below.mode & 0o7777).toString(8)}`;
   }

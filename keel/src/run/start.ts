@@ -1,8 +1,18 @@
 import * as c from "../lib/consts.ts";
 import { callError, type RuntimeError, runtimeError } from "../lib/errors.ts";
-import { containerDir, getRecord, isAlive, ociState, readSpec, START_SOCKET, statusOf } from "../state/store.ts";
+import {
+  containerDir,
+  getRecord,
+  isAlive,
+  ociState,
+  type Record,
+  readSpec,
+  START_SOCKET,
+  statusOf,
+} from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
 import { killAll } from "./kill.ts";
+import { awaitReadiness, openNotify } from "./notify.ts";
 
 /** Lets a created container's init go on to its program; returns when the program runs. */
 export function startContainer(id: string): void {
@@ -16,6 +26,7 @@ export function startContainer(id: string): void {
     if (!isAlive(record)) throw runtimeError("FailedPrecondition", "cannot start a container that has stopped");
     throw callError(`connect to the container's init at ${path}`, connection);
   }
+  const notify = openNotify(id);
   // from here on the container is no longer "created": a second start finds no socket
   sys.unlinkat(c.AT_FDCWD, path, 0);
   sys.write(connection, "1");
@@ -23,10 +34,14 @@ export function startContainer(id: string): void {
   while (answer === -c.EINTR) answer = sys.read(connection, 65536);
   sys.close(connection);
   if (typeof answer === "string" && answer !== "") throw (JSON.parse(answer) as { error: RuntimeError }).error;
-  if (!record.poststart) return;
-  const spec = readSpec(id);
+  if (record.poststart) runPoststart(record);
+  if (notify) awaitReadiness(notify, record.pid);
+}
+
+function runPoststart(record: Record): void {
+  const { hooks } = readSpec(record.id);
   try {
-    runHooks("poststart", spec.hooks && spec.hooks.poststart, ociState(record, "running"));
+    runHooks("poststart", hooks && hooks.poststart, ociState(record, "running"));
   } catch (thrown) {
     killAll(record);
     throw thrown;
