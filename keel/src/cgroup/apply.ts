@@ -155,11 +155,11 @@ export function cgroupsBelow(paths: readonly string[], wanted: string): string[]
   for (let i = 0; i < paths.length; i++) {
     const path = paths[i] as string;
     const mine = match[1] === undefined || path.indexOf(`/${match[1]}/`) >= 0;
-    if (mine) matched = true;
-    found.push(mine && below !== "" ? `${path}/${below}` : path);
+    const there = mine && (below === "" || sys.faccessat(c.AT_FDCWD, `${path}/${below}`, 0, 0) >= 0);
+    if (there) matched = true;
+    found.push(there && below !== "" ? `${path}/${below}` : path);
   }
-  if (!matched)
-    throw runtimeError("InvalidArgument", `--cgroup: the container has no cgroup of controller "${match[1]}"`);
+  if (!matched) throw runtimeError("NotFound", `--cgroup: there is no group "${wanted}" below the container's cgroup`);
   return found;
 }
 

@@ -1,6 +1,8 @@
 /*
- * The hostile side of the race tests: swaps two names for ever, or looks for processes that let themselves be looked at.
- * usage: attacker swap A B | attacker watch TEXT OUT
+ * The hostile side of the race tests. usage:
+ *   attacker swap A B [A B…]    swaps names for ever
+ *   attacker watch TEXT OUT     writes a line to OUT for every process that lets itself be looked at and runs TEXT
+ *   attacker mounts TEXT OUT    writes to OUT if there is a mount whose mount point begins with TEXT (as a hook)
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -20,14 +22,26 @@ static void pause_a_little(void) {
   }
 }
 
-static int swap(const char *a, const char *b) {
+static int swap(char **names) {
   for (;;) {
-    if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, EXCHANGE) < 0) return 1;
+    for (char **pair = names; pair[0] && pair[1]; pair += 2) {
+      if (syscall(SYS_renameat2, AT_FDCWD, pair[0], AT_FDCWD, pair[1], EXCHANGE) < 0) return 1;
+    }
     pause_a_little();
   }
 }
 
-/* Writes a line to OUT for every process that runs a program whose path holds TEXT. */
+static int mounts(const char *text, const char *out) {
+  FILE *table = fopen("/proc/self/mountinfo", "r");
+  char line[8192], point[4096];
+  while (table && fgets(line, sizeof line, table)) {
+    if (sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1 || strncmp(point, text, strlen(text)) != 0) continue;
+    int file = open(out, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    if (write(file, line, strlen(line)) < 0) return 1;
+  }
+  return 0;
+}
+
 static int watch(const char *text, const char *out) {
   int file = open(out, O_WRONLY | O_CREAT | O_APPEND, 0644);
   for (;;) {
@@ -49,7 +63,8 @@ static int watch(const char *text, const char *out) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 4 && strcmp(argv[1], "swap") == 0) return swap(argv[2], argv[3]);
+  if (argc >= 4 && strcmp(argv[1], "swap") == 0) return swap(argv + 2);
+  if (argc == 4 && strcmp(argv[1], "mounts") == 0) return mounts(argv[2], argv[3]);
   if (argc == 4 && strcmp(argv[1], "watch") == 0) return watch(argv[2], argv[3]);
   return 2;
 }

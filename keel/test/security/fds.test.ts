@@ -1,0 +1,153 @@
+/** What of the runtime itself a container could get hold of: descriptors, its memory, its program. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { bundle, KEEL, keel, type Loose, run, skip, sleeping, stateDir } from "../harness.ts";
+import { attacker, skipRace } from "./attack.ts";
+
+const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
+
+/** Calls keel with descriptors 10 and 11 open on directories of the host, as a careless caller does. */
+function keelWithOpenFds(root: string, ...args: readonly string[]): { code: number | null; out: string; err: string } {
+  const script = 'exec 10</etc 11</ 12>>"$1/caller"; shift; exec "$@"';
+  const done = spawnSync("bash", ["-c", script, "bash", root, KEEL, "--root", root, ...args], { encoding: "utf8" });
+  return { code: done.status, out: done.stdout, err: done.stderr };
+}
+
+t("fds: what the caller left open does not reach the program, at run and at exec (CVE-2024-21626)", () => {
+  const list = [
+    "sh",
+    "-c",
+    "ls /proc/self/fd | wc -l; for fd in 10 11 12; do test -e /proc/self/fd/$fd && echo $fd; done",
+  ];
+  const made = bundle(list);
+  const ran = keelWithOpenFds(made.dir, "run", "-b", made.dir, made.id);
+  assert.equal(ran.out, "4\n", ran.err);
+  const target = sleeping();
+  const executed = keelWithOpenFds(dirname(stateDir("x")), "exec", target.id, ...list);
+  assert.equal(executed.out, "4\n", executed.err);
+});
+
+t("fds: a cwd through a descriptor that the caller left open is refused (CVE-2024-21626)", () => {
+  for (let fd = 3; fd <= 20; fd++) {
+    const made = bundle(["pwd"], (s) => {
+      s.process.cwd = `/proc/self/fd/${fd}`;
+    });
+    const ran = keelWithOpenFds(made.dir, "run", "-b", made.dir, made.id);
+    assert.equal(ran.code, 1, `fd ${fd}: ${ran.out}`);
+  }
+  const target = sleeping();
+  for (let fd = 3; fd <= 20; fd++) {
+    const ran = keelWithOpenFds(dirname(stateDir("x")), "exec", "--cwd", `/proc/self/fd/${fd}`, target.id, "pwd");
+    assert.equal(ran.code, 255, `fd ${fd}: ${ran.out}`);
+  }
+});
+
+t("fds: hooks get stdio and nothing else", () => {
+  const made = bundle(["true"]);
+  const spec = JSON.parse(readFileSync(join(made.dir, "config.json"), "utf8")) as Loose;
+  const log = join(made.dir, "fds");
+  const hook = (kind: string, file: string) => ({
+    path: "/bin/sh",
+    args: ["sh", "-c", `echo ${kind} $(ls /proc/self/fd | wc -l) >>${file}`],
+    env: ["PATH=/bin:/usr/bin"],
+  });
+  spec.hooks = {
+    prestart: [hook("prestart", log)],
+    createRuntime: [hook("createRuntime", log)],
+    createContainer: [hook("createContainer", log)],
+    startContainer: [hook("startContainer", "/fds")],
+    poststart: [hook("poststart", log)],
+    poststop: [hook("poststop", log)],
+  };
+  writeFileSync(join(made.dir, "config.json"), JSON.stringify(spec));
+  const ran = keelWithOpenFds(made.dir, "run", "-b", made.dir, made.id);
+  assert.equal(ran.code, 0, ran.err);
+  const expected = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+  assert.equal(readFileSync(log, "utf8"), expected.map((kind) => `${kind} 4\n`).join(""));
+  assert.equal(readFileSync(join(made.rootfs, "fds"), "utf8"), "startContainer 4\n");
+});
+
+t("fds: a hook gets no variable of the caller", () => {
+  const made = bundle(["true"]);
+  const spec = JSON.parse(readFileSync(join(made.dir, "config.json"), "utf8")) as Loose;
+  spec.hooks = { createRuntime: [{ path: "/usr/bin/env", args: ["sh", "-c", `/usr/bin/env >${made.dir}/env`] }] };
+  spec.hooks.createRuntime[0].path = "/bin/sh";
+  writeFileSync(join(made.dir, "config.json"), JSON.stringify(spec));
+  const done = spawnSync(KEEL, ["--root", join(made.dir, "state"), "run", "-b", made.dir, made.id], {
+    env: { ...process.env, TOKEN: "secret" },
+  });
+  assert.equal(done.status, 0, String(done.stderr));
+  assert.doesNotMatch(readFileSync(join(made.dir, "env"), "utf8"), /secret/);
+});
+
+test("fds: a process of the container cannot look into one that joins it (CVE-2016-9962)", {
+  skip: skipRace,
+}, async () => {
+  const target = bundle(["/attacker", "watch", "keel", "/seen"]);
+  copyFileSync(attacker(), join(target.rootfs, "attacker"));
+  const root = join(target.dir, "state");
+  const child = spawn(KEEL, ["--root", root, "run", "-b", target.dir, target.id], { stdio: "ignore" });
+  try {
+    for (let i = 0; i < 100 && !existsSync(join(target.rootfs, "seen")); i++) await sleep(20);
+    const script = 'i=0; while [ $i -lt 300 ]; do i=$((i+1)); "$@" >/dev/null 2>&1; done';
+    spawnSync("sh", ["-c", script, "sh", KEEL, "--root", root, "exec", target.id, "true"]);
+    // a container that shares the pid namespace is born among hostile processes too
+    const state = JSON.parse(spawnSync(KEEL, ["--root", root, "state", target.id], { encoding: "utf8" }).stdout);
+    const sharing = bundle(["true"], (s) => {
+      for (const ns of s.linux.namespaces) if (ns.type === "pid") ns.path = `/proc/${state.pid}/ns/pid`;
+    });
+    const again = 'i=0; while [ $i -lt 100 ]; do i=$((i+1)); "$@" >/dev/null 2>&1; done';
+    spawnSync("sh", ["-c", again, "sh", KEEL, "--root", root, "run", "-b", sharing.dir, sharing.id]);
+    assert.equal(readFileSync(join(target.rootfs, "seen"), "utf8"), "");
+  } finally {
+    spawnSync(KEEL, ["--root", root, "delete", "--force", target.id]);
+    child.kill("SIGKILL");
+  }
+});
+
+t("binary: a container cannot write to keel through /proc/PID/exe (CVE-2019-5736)", () => {
+  const own = bundle(["sleep", "100"]);
+  const binary = join(own.dir, "keel");
+  copyFileSync(KEEL, binary);
+  chmodSync(binary, 0o755);
+  const before = readFileSync(binary);
+  const root = join(own.dir, "state");
+  const call = (...args: string[]) =>
+    spawnSync("sh", ["-c", '"$@" </dev/null >/dev/null 2>&1', "sh", binary, "--root", root, ...args]);
+  // created, not started: process 1 of this container is keel itself
+  assert.equal(call("create", "-b", own.dir, own.id).status, 0);
+  const { pid } = JSON.parse(spawnSync(KEEL, ["--root", root, "state", own.id], { encoding: "utf8" }).stdout);
+  const script =
+    "exec 3</proc/1/exe || exit 9; kill -KILL 1; sleep 0.2; exec 4>/proc/self/fd/3 && echo opened; " +
+    "echo overwritten >/proc/self/fd/3 && echo written; true";
+  const evil = bundle(["sh", "-c", script], (s) => {
+    for (const ns of s.linux.namespaces) if (ns.type === "pid") ns.path = `/proc/${pid}/ns/pid`;
+    for (const set of ["bounding", "effective", "permitted"])
+      s.process.capabilities[set].push("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN");
+  });
+  const ran = run(evil);
+  call("delete", "--force", own.id);
+  assert.equal(ran.out, "");
+  assert.match(ran.err, /Read-only file system|Operation not permitted|Permission denied|Text file busy/);
+  assert.ok(before.equals(readFileSync(binary)), "the program on the host was changed");
+});
+
+t("binary: /proc/self/exe as the program shows a file that nobody can write to (CVE-2019-5736)", () => {
+  // the entry point is the runtime's own program: what then runs in the container is keel's file
+  const ran = run(bundle(["/proc/self/exe", "--version"]));
+  if (ran.code === 0) assert.match(ran.out, /^keel version/);
+  const target = sleeping();
+  const flags = keel("exec", target.id, "/proc/self/exe", "--help");
+  assert.ok(flags.code === 0 || /permission denied|no such file|exec/i.test(flags.err), flags.err);
+});
+
+t("state: the directory and all in it are for the owner only", () => {
+  const target = sleeping();
+  mkdirSync(stateDir(target.id), { recursive: true });
+  const modes = spawnSync("find", [stateDir(target.id), "-printf", "%y %m %P\n"], { encoding: "utf8" }).stdout;
+  for (const line of modes.trim().split("\n")) assert.match(line, /^(d 700|f 600|s 600) /, line);
+});
