@@ -24,7 +24,9 @@ struct clone3_args {
 /* EPERM without the right to make a namespace, ENOSPC past user.max_*_namespaces, EBUSY or EOPNOTSUPP of the cgroup. */
 static duk_ret_t do_clone(duk_context *ctx) {
   int cgroup = keel_int(ctx, 1);
-  struct clone3_args args = {.flags = (uint64_t)keel_long(ctx, 0), .exit_signal = SIGCHLD};
+  struct clone3_args args = {.flags = (uint64_t)keel_long(ctx, 0)};
+  /* a sibling takes its maker's signal, and clone3 refuses another one beside CLONE_PARENT */
+  args.exit_signal = args.flags & CLONE_PARENT ? 0 : SIGCHLD;
   if (cgroup >= 0) {
     args.flags |= CLONE3_INTO_CGROUP;
     args.cgroup = (uint64_t)cgroup;

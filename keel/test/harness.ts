@@ -1,8 +1,10 @@
+import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** The binary under test; KEEL_BINARY names another build of it (sanitizers, mutants). */
 export const KEEL: string = process.env["KEEL_BINARY"] ?? join(import.meta.dirname, "../build/keel");
@@ -100,6 +102,31 @@ export function sleeping(change: (spec: Loose) => void = () => {}): Bundle {
   if (started.code !== 0) throw new Error(`start failed: ${started.err}`);
   running.push(made.id);
   return made;
+}
+
+/** What the default spec becomes with a user namespace whose root is `host` on the host. */
+export function inUserNamespace(s: Loose, host = 100000): void {
+  s.linux.namespaces.push({ type: "user" });
+  s.linux.uidMappings = s.linux.gidMappings = [{ containerID: 0, hostID: host, size: 65536 }];
+}
+
+export function withoutNamespace(s: Loose, type: string): void {
+  s.linux.namespaces = s.linux.namespaces.filter((ns: Loose) => ns.type !== type);
+}
+
+export function joinNamespace(s: Loose, type: string, path: string): void {
+  withoutNamespace(s, type);
+  s.linux.namespaces.push({ type, path });
+}
+
+/** Waits until `ready` holds, at most two seconds. */
+export async function until(ready: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !ready(); i++) await sleep(10);
+  assert.ok(ready(), "it did not happen within two seconds");
+}
+
+export function alive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 }
 
 const running: string[] = [];

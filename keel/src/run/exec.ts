@@ -172,10 +172,11 @@ function runChild(child: Child): void {
   if (affinity.final) setAffinity(affinity.final, "process.execCPUAffinity.final");
   else if (!affinity.initial) resetAffinity();
   const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
-  must(
-    sys.setns(child.pidfd, record.userNamespace ? flags | c.CLONE_NEWUSER : flags),
-    "join the container's namespaces",
-  );
+  const wanted = record.userNamespace ? flags | c.CLONE_NEWUSER : flags;
+  let joined = sys.setns(child.pidfd, wanted | c.CLONE_NEWTIME);
+  // a kernel without time namespaces
+  if (joined === -c.EINVAL) joined = sys.setns(child.pidfd, wanted);
+  must(joined, "join the container's namespaces");
   if (record.userNamespace) {
     must(sys.setresgid(0, 0, 0), "become root in the user namespace");
     must(sys.setresuid(0, 0, 0), "become root in the user namespace");

@@ -2,6 +2,7 @@
  * The hostile side of the race tests. usage:
  *   attacker swap A B [A B…]    swaps names for ever
  *   attacker watch TEXT OUT     writes a line to OUT for every process that lets itself be looked at and runs TEXT
+ *   attacker status             prints its /proc/self/status
  *   attacker mounts TEXT OUT    writes to OUT if there is a mount whose mount point begins with TEXT (as a hook)
  */
 #define _GNU_SOURCE
@@ -62,9 +63,16 @@ static int watch(const char *text, const char *out) {
   }
 }
 
+static int status(void) {
+  char text[8192];
+  long size = read(open("/proc/self/status", O_RDONLY), text, sizeof text);
+  return size > 0 && write(1, text, (size_t)size) == size ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
   if (argc >= 4 && strcmp(argv[1], "swap") == 0) return swap(argv + 2);
   if (argc == 4 && strcmp(argv[1], "mounts") == 0) return mounts(argv[2], argv[3]);
   if (argc == 4 && strcmp(argv[1], "watch") == 0) return watch(argv[2], argv[3]);
+  if (argc == 2 && strcmp(argv[1], "status") == 0) return status();
   return 2;
 }

@@ -72,15 +72,18 @@ t("paths: /dev/console as a symlink makes no file on the host (CVE-2025-52565)",
   assert.deepEqual(readdirSync(outside), []);
 });
 
-t("paths: `..` and absolute links at the end of a destination stay inside (CVE-2019-18837)", () => {
+t("paths: `..` and absolute links in a destination stay inside (CVE-2019-18837)", () => {
   const made = bundle(["ls", "/tmp"], (s) => {
     s.mounts.push({ destination: "/../../../../tmp/up", type: "tmpfs", source: "tmpfs" });
     s.mounts.push({ destination: "/climb/climbed", type: "tmpfs", source: "tmpfs" });
+    s.mounts.push({ destination: "/away/made", type: "tmpfs", source: "tmpfs" });
   });
   symlinkSync("../../../../../../../../tmp", join(made.rootfs, "climb"));
+  const outside = leadOut(made, "away");
   const ran = run(made);
-  assert.equal(ran.out, "climbed\nup\n", ran.err);
+  assert.ok(ran.out.includes("climbed\n") && ran.out.includes("up\n"), ran.err);
   assert.equal(existsSync("/tmp/climbed") || existsSync("/tmp/up"), false);
+  assert.deepEqual(readdirSync(outside), []);
 });
 
 t("paths: masked and read-only paths are resolved in the root (CVE-2025-54867, CVE-2025-62161)", () => {
