@@ -33,36 +33,6 @@ import {
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
 
-t("edge 13: tmpcopyup copies what it hides with owners, modes and links; a tmpfs has the mode of what it hides", () => {
-  const made = bundle(
-    [
-      "sh",
-      "-c",
-      "cd /data; stat -c '%n %a %u %F' . * | sort; readlink link; cat file; stat -c %a /plain; touch /data/x",
-    ],
-    (s) => {
-      s.mounts.push({ destination: "/data", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup", "ro"] });
-      s.mounts.push({ destination: "/plain", type: "tmpfs", source: "tmpfs" });
-    },
-  );
-  const data = join(made.rootfs, "data");
-  mkdirSync(join(data, "sub"), { recursive: true });
-  writeFileSync(join(data, "file"), "content\n");
-  chmodSync(join(data, "file"), 0o640);
-  chownSync(join(data, "file"), 1000, 1000);
-  symlinkSync("/nowhere", join(data, "link"));
-  chmodSync(data, 0o751);
-  mkdirSync(join(made.rootfs, "plain"));
-  chmodSync(join(made.rootfs, "plain"), 0o1733);
-  const ran = run(made);
-  assert.equal(
-    ran.out,
-    ". 751 0 directory\nfile 640 1000 regular file\nlink 777 0 symbolic link\nsub 755 0 directory\n/nowhere\ncontent\n1733\n",
-    ran.err,
-  );
-  assert.match(ran.err, /\/data\/x: Read-only file system/);
-});
-
 t("edge 14: a terminal is the user's and controls the session; exec gets one of the container's devpts", () => {
   const script = "stat -c %u $(tty); echo hi >/dev/tty; tty; grep -c ' /dev/console ' /proc/mounts";
   const user = (s: Loose): void => {
@@ -174,23 +144,6 @@ t("edge 20: the program's umask does not touch what the runtime makes", () => {
     s.mounts.push({ destination: "/a/b", type: "tmpfs", source: "tmpfs" });
   });
   assert.equal(ran.out, "0077\n666\n755\n755\n1777\n600\n", ran.err);
-});
-
-t("edge 21: a cwd that only root or only the user may enter works", () => {
-  const cwd = (mode: number, uid: number, caps: string[]) => {
-    const made = bundle(["sh", "-c", "pwd -P"], (s) => {
-      s.process.cwd = "/closed";
-      s.process.user = { uid: 1000, gid: 1000 };
-      s.process.capabilities = { bounding: caps, effective: caps, permitted: caps };
-    });
-    mkdirSync(join(made.rootfs, "closed"));
-    chmodSync(join(made.rootfs, "closed"), mode);
-    chownSync(join(made.rootfs, "closed"), uid, uid);
-    return run(made);
-  };
-  assert.equal(cwd(0o700, 1000, []).out, "/closed\n");
-  const rootOnly = cwd(0o700, 0, []);
-  assert.equal(rootOnly.code, 0, rootOnly.err);
 });
 
 t("edge 22: the OOM score of a program in a user namespace and with rlimits of another user is set", () => {
