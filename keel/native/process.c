@@ -60,6 +60,11 @@ static duk_ret_t pidfd_send_signal(duk_context *ctx) {
   return keel_result(ctx, syscall(SYS_pidfd_send_signal, keel_int(ctx, 0), keel_int(ctx, 1), NULL, 0));
 }
 
+/* EBADF: the process has no such descriptor. EPERM without the right to trace it. */
+static duk_ret_t pidfd_getfd(duk_context *ctx) {
+  return keel_result(ctx, syscall(SYS_pidfd_getfd, keel_int(ctx, 0), keel_int(ctx, 1), 0));
+}
+
 static duk_ret_t do_getpid(duk_context *ctx) { return keel_result(ctx, getpid()); }
 static duk_ret_t do_getppid(duk_context *ctx) { return keel_result(ctx, getppid()); }
 static duk_ret_t do_getuid(duk_context *ctx) { return keel_result(ctx, (long)getuid()); }
@@ -186,6 +191,7 @@ void keel_register_process(duk_context *ctx) {
       {"kill", do_kill, 2},
       {"pidfdOpen", pidfd_open, 2},
       {"pidfdSendSignal", pidfd_send_signal, 2},
+      {"pidfdGetfd", pidfd_getfd, 2},
       {"getpid", do_getpid, 0},
       {"getppid", do_getppid, 0},
       {"getuid", do_getuid, 0},

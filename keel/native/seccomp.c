@@ -33,15 +33,29 @@ static duk_ret_t filter_init(duk_context *ctx) {
   return returned(ctx, -EMFILE);
 }
 
-static duk_ret_t add_arch(duk_context *ctx) {
-  /* the library knows "x86_64", a config says "SCMP_ARCH_X86_64" */
+/* The library knows "x86_64", a config says "SCMP_ARCH_X86_64". */
+static uint32_t arch_of(duk_context *ctx, duk_idx_t index) {
   char name[32];
-  const char *given = keel_string(ctx, 1);
+  const char *given = keel_string(ctx, index);
   if (strncmp(given, "SCMP_ARCH_", 10) == 0) given += 10;
+  if (strcmp(given, "NATIVE") == 0) return seccomp_arch_native();
   size_t i = 0;
   for (; given[i] && i < sizeof name - 1; i++) name[i] = (char)(given[i] >= 'A' && given[i] <= 'Z' ? given[i] + 32 : given[i]);
   name[i] = '\0';
-  uint32_t arch = seccomp_arch_resolve_name(name);
+  return seccomp_arch_resolve_name(name);
+}
+
+static duk_ret_t resolve_arch(duk_context *ctx) {
+  duk_push_uint(ctx, arch_of(ctx, 0));
+  return 1;
+}
+
+static duk_ret_t resolve_for(duk_context *ctx) {
+  return returned(ctx, seccomp_syscall_resolve_name_arch(keel_uint(ctx, 0), keel_string(ctx, 1)));
+}
+
+static duk_ret_t add_arch(duk_context *ctx) {
+  uint32_t arch = arch_of(ctx, 1);
   if (arch == 0) return returned(ctx, -EINVAL);
   int result = seccomp_arch_add(filter_of(ctx, 0), arch);
   return returned(ctx, result == -EEXIST ? 0 : result);
@@ -97,6 +111,23 @@ static duk_ret_t load_program(duk_context *ctx) {
     void *filter;
   } program = {(unsigned short)(size / 8), data};
   return keel_result(ctx, syscall(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, keel_uint(ctx, 1), &program));
+}
+
+/*
+ * The same, and no system call from there on until somebody writes to the page of the descriptor: the filter could stop
+ * it. ETIMEDOUT after some tens of seconds, since then nobody will.
+ */
+static duk_ret_t load_held(duk_context *ctx) {
+  void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, keel_int(ctx, 2), 0);
+  if (page == MAP_FAILED) return keel_result(ctx, -1);
+  duk_ret_t pushed = load_program(ctx);
+  if (duk_get_int(ctx, -1) < 0) return pushed;
+  const volatile unsigned char *answer = page;
+  for (uint32_t i = 0; !*answer; i++) {
+    if (i == UINT32_MAX) return returned(ctx, -ETIMEDOUT);
+    __asm__ volatile("" ::: "memory");
+  }
+  return pushed;
 }
 
 static duk_ret_t syscall_number(duk_context *ctx) { return returned(ctx, seccomp_syscall_resolve_name(keel_string(ctx, 0))); }
@@ -166,11 +197,14 @@ void keel_register_seccomp(duk_context *ctx) {
   static const struct keel_function table[] = {
       {"seccompInit", filter_init, 1},
       {"seccompAddArch", add_arch, 2},
+      {"seccompArch", resolve_arch, 1},
+      {"seccompResolveFor", resolve_for, 2},
       {"seccompAttr", set_attribute, 3},
       {"seccompResolve", resolve, 1},
       {"seccompRule", add_rule, 4},
       {"seccompExport", export_program, 1},
       {"seccompLoad", load_program, 2},
+      {"seccompLoadHeld", load_held, 3},
       {"syscallNumber", syscall_number, 1},
       {"bpfLoad", bpf_load, 3},
       {"bpfAttach", bpf_attach, 5},

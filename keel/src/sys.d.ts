@@ -60,6 +60,8 @@ interface Sys {
   waitpid(pid: number, options: number, out: number[]): number | Errno;
   kill(pid: number, sig: number): Errno;
   pidfdOpen(pid: number, flags: number): Fd | Errno;
+  /** A copy of another process's descriptor. */
+  pidfdGetfd(pidfd: Fd, fd: number): Fd | Errno;
   pidfdSendSignal(fd: Fd, sig: number): Errno;
   exit(code: number): never;
   getpid(): number;
@@ -247,12 +249,18 @@ interface Sys {
   seccompAttr(handle: number, attr: number, value: number): Errno;
   /** Resolves the name (libseccomp): its number (may be a pseudo number < -1 … as libseccomp gives it), or -1 unknown. */
   seccompResolve(name: string): number;
+  /** libseccomp's token of an architecture ("SCMP_ARCH_X86", "NATIVE"), 0 unknown. */
+  seccompArch(name: string): number;
+  /** As seccompResolve, with the numbers of another architecture; negative when it has no such call. */
+  seccompResolveFor(arch: number, name: string): number;
   /** args: flat [index, op(SCMP_CMP_*), valueA, valueB]… as numbers or decimal strings. */
   seccompRule(handle: number, action: number, syscallNr: number, args: readonly U64[]): Errno;
   /** The classic BPF program's bytes; releases the handle. */
   seccompExport(handle: number): Bytes | Errno;
   /** seccomp(2) SECCOMP_SET_MODE_FILTER with flags; a listener fd if asked. */
   seccompLoad(program: Bytes, flags: number): number | Errno;
+  /** The same, and then no system call until the page of `fd` is written to. */
+  seccompLoadHeld(program: Bytes, flags: number, page: Fd): number | Errno;
   /** BPF_PROG_LOAD; insns = raw bytes of struct bpf_insn. */
   bpfLoad(progType: number, insns: Bytes, license: string): Fd | Errno;
   /** replaced: the program whose place it takes (with BPF_F_REPLACE), or -1. */

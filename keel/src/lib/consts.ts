@@ -49,6 +49,7 @@ export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 
+export const CLONE_FILES = 0x400;
 export const CLONE_NEWTIME = 0x80;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_NEWCGROUP = 0x02000000;

@@ -25,6 +25,8 @@ export const NAMESPACE_FILES: { readonly [type in NamespaceType]: string } = {
 };
 
 export interface NamespacePlan {
+  /** CLONE_NEW* of all that are named, whether made or joined. */
+  readonly all: number;
   /** CLONE_NEW* of the one clone3 call that makes init. */
   readonly cloneFlags: number;
   /**
@@ -48,6 +50,7 @@ export interface NamespacePlan {
 
 export function planNamespaces(spec: Spec): NamespacePlan {
   const namespaces: readonly Namespace[] = (spec.linux && spec.linux.namespaces) || [];
+  let all = 0;
   let cloneFlags = 0;
   let newCgroup = false;
   let newNetwork = false;
@@ -58,6 +61,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
   const joins: { type: NamespaceType; path: string; field: string }[] = [];
   for (let i = 0; i < namespaces.length; i++) {
     const ns = namespaces[i] as Namespace;
+    all = all | NAMESPACE_FLAGS[ns.type];
     if (ns.path) {
       if (ns.type === "mount") joinMount = ns.path;
       else if (ns.type === "user") joinUser = ns.path;
@@ -73,6 +77,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
   const born = newUser || joinUser !== "" ? cloneFlags : cloneFlags & c.CLONE_NEWPID;
   const ownFlags = cloneFlags & ~born;
   return {
+    all,
     cloneFlags: born >>> 0,
     ownFlags: ownFlags >>> 0,
     newCgroup,

@@ -22,6 +22,7 @@ import { applyResourceLimits } from "./limits.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { openSources } from "./rootfs.ts";
+import { nextReport } from "./seccomp.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
 import { expectWord, nextWord, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, receiveMaster } from "./terminal.ts";
@@ -78,7 +79,9 @@ export function createContainer(options: CreateOptions): Created {
 function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const { spec, namespaces } = plan;
   // init is born in a version 2 cgroup, and moves itself into those of version 1 while it builds its root
-  if (plan.unified) makeContainerCgroups(plan, undo);
+  // (with a user namespace what it mounts of them is opened before)
+  const early = plan.unified || plan.userNamespace;
+  if (early) makeContainerCgroups(plan, undo);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
   const dir = containerDir(options.id);
   const start = options.immediate ? -1 : must(sys.unixListen(`${dir}/${START_SOCKET}`, 1, 1), "make the start socket");
@@ -110,7 +113,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   closeAll(trees);
   closeAll([theirs, start, consoleSocket]);
   if (namespaces.newUser) writeIdMaps(pid, spec.linux || {});
-  if (!plan.unified) makeContainerCgroups(plan, undo);
+  if (!early) makeContainerCgroups(plan, undo);
   sendGo(mine, "let the container's init go on");
   const record = completeDraft(plan.draft, pid, undo.cgroups);
   prepareRecord(record, plan.text);
@@ -122,7 +125,8 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const notify = options.immediate ? openNotify(options.id) : undefined;
   if (options.immediate) {
     sendGo(mine, "start the program");
-    expectWord(mine, "", () => initDied(pid));
+    const word = nextReport(mine, pid, () => ({ spec, state: ociState(record, "creating") }));
+    expectWord(word, "", () => initDied(pid));
   }
   sys.close(mine);
   return { record, spec, master, notify };

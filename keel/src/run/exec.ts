@@ -7,11 +7,13 @@ import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import { type ExecAffinity, planExecAffinity, planSchedule, type SchedulePlan } from "../plan/schedule.ts";
 import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
-import { getRecord, type Record, statusOf } from "../state/store.ts";
+import { getRecord, ociState, type Record, statusOf } from "../state/store.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
+import { closeOthers } from "./fds.ts";
 import { applyOwnLimits, applyResourceLimits } from "./limits.ts";
 import { resetAffinity, setAffinity } from "./schedule.ts";
-import { expectWord, sendError, sendGo } from "./sync.ts";
+import { loadFilter, nextReport } from "./seccomp.ts";
+import { expectWord, nextWord, sendError, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
 
 export interface ExecOptions {
@@ -33,12 +35,11 @@ export interface Executed {
   readonly master: number;
 }
 
-interface Child {
-  readonly planned: ExecPlan;
+/** What the new process gets besides its plan. */
+interface ChildEnds {
   readonly sync: number;
   readonly consoleSocket: number;
   readonly preserveFds: number;
-  readonly pidfd: number;
 }
 
 /** What is decided before anything is touched. */
@@ -87,16 +88,18 @@ export function execInContainer(options: ExecOptions): Executed {
   if (keep) [master, consoleSocket] = consolePair();
   else if (plan.terminal) consoleSocket = connectConsole(options.consoleSocket);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
-  const pid = spawnExec(planned, options, mine, theirs, consoleSocket);
+  const ends: ChildEnds = { sync: theirs, consoleSocket, preserveFds: options.preserveFds };
+  const pid = spawnExec(planned, options, mine, ends);
   sys.close(theirs);
   if (consoleSocket >= 0) sys.close(consoleSocket);
   try {
-    expectWord(mine, "ready", died);
+    expectWord(nextWord(mine), "ready", died);
     applyResourceLimits(pid, plan);
     if (keep) master = receiveMaster(master);
     if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
     sendGo(mine, "start the program");
-    expectWord(mine, "", died);
+    const word = nextReport(mine, pid, () => ({ spec: options.spec, state: ociState(planned.record, "running") }));
+    expectWord(word, "", died);
   } catch (thrown) {
     sys.kill(pid, c.SIGKILL);
     sys.waitpid(pid, 0, [0]);
@@ -107,19 +110,13 @@ export function execInContainer(options: ExecOptions): Executed {
 }
 
 /** Clones the process, which is born in the container's pid namespace, and with cgroup v2 in its cgroup. */
-function spawnExec(
-  planned: ExecPlan,
-  options: ExecOptions,
-  mine: number,
-  theirs: number,
-  consoleSocket: number,
-): number {
+function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: ChildEnds): number {
   const { record, cgroups, affinity } = planned;
   const pidfd = sys.pidfdOpen(record.pid, 0);
   if (pidfd < 0) throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
   // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
   must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
-  must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
+  if (record.namespaces & c.CLONE_NEWPID) must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
   const cgroup = record.unified
     ? must(
         sys.open(unifiedPath(record, options.cgroup, cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0),
@@ -131,7 +128,7 @@ function spawnExec(
   const pid = sys.clone(0, cgroup);
   if (pid === 0) {
     sys.close(mine);
-    childMain({ planned, sync: theirs, consoleSocket, preserveFds: options.preserveFds, pidfd });
+    childMain(planned, ends, pidfd);
   }
   sys.close(pidfd);
   if (cgroup >= 0) sys.close(cgroup);
@@ -156,50 +153,43 @@ function receiveMaster(socket: number): number {
 const died = (): RuntimeError =>
   runtimeError("Internal", "start a process in the container: it ended before it was ready");
 
-function childMain(child: Child): never {
+function childMain(planned: ExecPlan, ends: ChildEnds, pidfd: number): never {
   try {
-    runChild(child);
+    runChild(planned, ends, pidfd);
   } catch (thrown) {
-    sendError(child.sync, thrown);
+    sendError(ends.sync, thrown);
   }
   return sys.exit(255);
 }
 
-function runChild(child: Child): void {
-  const { sync } = child;
-  const { plan, record, cgroups, affinity, filter } = child.planned;
+function runChild(planned: ExecPlan, ends: ChildEnds, pidfd: number): void {
+  const { sync } = ends;
+  const { plan, record, cgroups, affinity } = planned;
   if (!record.unified) joinSelf(cgroups);
   if (affinity.final) setAffinity(affinity.final, "process.execCPUAffinity.final");
   else if (!affinity.initial) resetAffinity();
-  const flags = c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWIPC | c.CLONE_NEWUTS | c.CLONE_NEWCGROUP;
-  const wanted = record.userNamespace ? flags | c.CLONE_NEWUSER : flags;
-  let joined = sys.setns(child.pidfd, wanted | c.CLONE_NEWTIME);
-  // a kernel without time namespaces
-  if (joined === -c.EINVAL) joined = sys.setns(child.pidfd, wanted);
-  must(joined, "join the container's namespaces");
+  const flags = record.namespaces & ~c.CLONE_NEWPID;
+  if (flags !== 0) must(sys.setns(pidfd, flags), "join the container's namespaces");
   if (record.userNamespace) {
     must(sys.setresgid(0, 0, 0), "become root in the user namespace");
     must(sys.setresuid(0, 0, 0), "become root in the user namespace");
   }
   must(sys.setsid(), "start a session");
-  const terminal = child.consoleSocket >= 0;
+  const terminal = ends.consoleSocket >= 0;
   if (terminal) {
     const pair = openTerminal(c.AT_FDCWD, "/dev/pts/ptmx", plan);
-    sendMaster(child.consoleSocket, pair.master);
+    sendMaster(ends.consoleSocket, pair.master);
     takeTerminal(pair.slave);
   }
-  const first = 3 + child.preserveFds;
-  if (sync > first) sys.closeRange(first, sync - 1, 0);
-  sys.closeRange(sync < first ? first : sync + 1, 0x7fffffff, 0);
-  for (let fd = 3; fd < first; fd++) if (fd !== sync) sys.setCloexec(fd, false);
+  closeOthers(ends.preserveFds, [sync]);
   const env = completeEnv(plan);
   if (!terminal) prepareStdio(plan);
-  const program = becomeProgram(plan, child.planned.schedule, env);
+  const program = becomeProgram(plan, planned.schedule, env);
   sys.write(sync, "ready");
   if (sys.read(sync, 16) !== "go") sys.exit(255);
   applyOwnLimits(plan);
   sys.resetSignals();
-  if (filter) must(sys.seccompLoad(filter.program, filter.flags), "load the seccomp filter");
+  loadFilter(planned.filter, sync);
   const result = sys.execve(program, plan.args, env);
   throw callError(`exec ${program}`, result);
 }

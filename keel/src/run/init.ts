@@ -9,10 +9,12 @@ import type { Step } from "../plan/steps.ts";
 import type { Filter } from "../seccomp/compile.ts";
 import type { Spec } from "../spec/types.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
+import { closeOthers } from "./fds.ts";
 import { runHooks } from "./hooks.ts";
 import { applyOwnLimits } from "./limits.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
 import { resetAffinity } from "./schedule.ts";
+import { loadFilter } from "./seccomp.ts";
 import { namespaceError } from "./spawn.ts";
 import { sendError } from "./sync.ts";
 import { mountConsole, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
@@ -76,7 +78,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const slave = buildRoot(plan, early);
   if (slave >= 0) takeTerminal(slave);
   // what still points to the host goes before anything of the image is looked at (CVE-2024-21626)
-  closeHostFds(plan);
+  closeOthers(plan.preserveFds, plan.start < 0 ? [plan.sync] : [plan.sync, plan.start]);
   const env = withListenFds(plan.listenFds, completeEnv(process));
   if (slave < 0) prepareStdio(process);
   const program = becomeProgram(process, plan.schedule, env);
@@ -86,10 +88,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
   if (hooks) runHooks("startContainer", hooks, plan.hookState);
   sys.resetSignals();
-  if (plan.filter) {
-    const loaded = sys.seccompLoad(plan.filter.program, plan.filter.flags);
-    if (loaded < 0) throw callError("load the seccomp filter", loaded);
-  }
+  loadFilter(plan.filter, report.fd);
   // after the filter nothing but execve; a failure is told if the filter lets us
   const result = sys.execve(program, process.args, env);
   sendError(report.fd, callError(`exec ${program}`, result));
@@ -173,21 +172,6 @@ function buildRoot(plan: InitPlan, joined: boolean): number {
     : undefined;
   applySteps(plan.steps, state, trace);
   return slave;
-}
-
-/** Closes all but stdio, the preserved ones and the two sockets we still talk on. */
-function closeHostFds(plan: InitPlan): void {
-  const first = 3 + plan.preserveFds;
-  const keep = plan.start >= 0 ? [plan.sync, plan.start] : [plan.sync];
-  keep.sort((a, b) => a - b);
-  let from = first;
-  for (let i = 0; i < keep.length; i++) {
-    const fd = keep[i] as number;
-    if (fd > from) sys.closeRange(from, fd - 1, 0);
-    if (fd >= from) from = fd + 1;
-  }
-  sys.closeRange(from, 0x7fffffff, 0);
-  for (let fd = 3; fd < first; fd++) sys.setCloexec(fd, false);
 }
 
 function joinKeyring(id: string): void {

@@ -73,6 +73,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
   const draft = draftOf(options.id, spec, bundle);
   draft.userNamespace = userNamespace;
   draft.unified = layout.unified;
+  draft.namespaces = namespaces.all;
   return {
     text,
     spec,
@@ -105,5 +106,6 @@ function draftOf(id: string, spec: Spec, bundle: string): Draft {
     poststop: !!hooks.poststop,
     userNamespace: false,
     unified: false,
+    namespaces: 0,
   };
 }

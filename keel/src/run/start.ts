@@ -13,6 +13,7 @@ import {
 import { runHooks } from "./hooks.ts";
 import { killAll } from "./kill.ts";
 import { awaitReadiness, openNotify } from "./notify.ts";
+import { nextReport } from "./seccomp.ts";
 
 /** Lets a created container's init go on to its program; returns when the program runs. */
 export function startContainer(id: string): void {
@@ -30,10 +31,9 @@ export function startContainer(id: string): void {
   // from here on the container is no longer "created": a second start finds no socket
   sys.unlinkat(c.AT_FDCWD, path, 0);
   sys.write(connection, "1");
-  let answer = sys.read(connection, 65536);
-  while (answer === -c.EINTR) answer = sys.read(connection, 65536);
+  const answer = nextReport(connection, record.pid, () => ({ spec: readSpec(id), state: ociState(record, "created") }));
   sys.close(connection);
-  if (typeof answer === "string" && answer !== "") throw (JSON.parse(answer) as { error: RuntimeError }).error;
+  if (answer !== "") throw (JSON.parse(answer) as { error: RuntimeError }).error;
   if (record.poststart) runPoststart(record);
   if (notify) awaitReadiness(notify, record.pid);
 }

@@ -5,11 +5,16 @@ import { asRuntimeError, callError, must, type RuntimeError, runtimeError } from
  * Words between the runtime and the process it makes, over a seqpacket socket: "go", "ready", or one JSON object with
  * the error. The end of the stream after the last "go" means that execve succeeded (the descriptor is close-on-exec).
  */
-export function expectWord(sync: number, word: string, died: () => RuntimeError): void {
-  const message = nextWord(sync);
+export function expectWord(message: string, word: string, died: () => RuntimeError): void {
+  checkError(message);
   if (message === word) return;
   if (message === "") throw died();
   throw runtimeError("Internal", `read from the new process: expected "${word}", got "${message}"`);
+}
+
+/** An error that was sent is thrown. */
+function checkError(message: string): void {
+  if (message.charAt(0) === "{") throw (JSON.parse(message) as { error: RuntimeError }).error;
 }
 
 /** The next word, "" for the end of the stream; an error that was sent is thrown. */
@@ -18,7 +23,7 @@ export function nextWord(sync: number): string {
   // ECONNRESET comes once, before what was sent, when the process ended with a word of ours unread
   while (message === -c.EINTR || message === -c.ECONNRESET) message = sys.read(sync, MESSAGE_LIMIT);
   if (typeof message === "number") throw callError("read from the new process", message);
-  if (message.charAt(0) === "{") throw (JSON.parse(message) as { error: RuntimeError }).error;
+  checkError(message);
   return message;
 }
 

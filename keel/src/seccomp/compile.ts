@@ -3,6 +3,7 @@ import { callError, must, runtimeError } from "../lib/errors.ts";
 import { ensureDirs } from "../lib/files.ts";
 import { lookup } from "../lib/lookup.ts";
 import type { Seccomp, SeccompArg, SeccompRule } from "../spec/types.ts";
+import { type NewestCall, planNewerCalls } from "./newer.ts";
 
 const ACTIONS: { readonly [name: string]: number } = {
   SCMP_ACT_KILL: 0,
@@ -10,6 +11,7 @@ const ACTIONS: { readonly [name: string]: number } = {
   SCMP_ACT_KILL_PROCESS: 0x80000000,
   SCMP_ACT_TRAP: 0x00030000,
   SCMP_ACT_ERRNO: 0x00050000,
+  SCMP_ACT_NOTIFY: 0x7fc00000,
   SCMP_ACT_TRACE: 0x7ff00000,
   SCMP_ACT_LOG: 0x7ffc0000,
   SCMP_ACT_ALLOW: 0x7fff0000,
@@ -30,21 +32,33 @@ const FLAGS: { readonly [name: string]: number } = {
   SECCOMP_FILTER_FLAG_TSYNC: 1,
   SECCOMP_FILTER_FLAG_LOG: 2,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32,
 };
+const FLAG_NEW_LISTENER = 8;
+const FLAG_WAIT_KILLABLE = 32;
+
+/** After these a program may still find out by itself what the kernel lacks, or somebody else tells it. */
+const PERMISSIVE = "SCMP_ACT_ALLOW SCMP_ACT_LOG SCMP_ACT_NOTIFY SCMP_ACT_TRACE";
 
 const ATTR_CTL_OPTIMIZE = 8;
 
 /** Raise when the compiler's output for the same profile changes: old cache files are then not found. */
-const CACHE_VERSION = 1;
+const CACHE_VERSION = 2;
 
 export interface Filter {
   readonly program: Uint8Array;
   readonly flags: number;
+  /** An agent answers some calls: loading the filter makes its listener. */
+  readonly notify: boolean;
+  /** Whoever loads it is made by an unprivileged user. */
+  readonly rootless: boolean;
 }
 
 /** The filter of a profile: from the cache of an earlier container with the same profile, else compiled and cached. */
 export function filterFor(profile: Seccomp, root: string): Filter {
-  const flags = filterFlags(profile);
+  const notify = usesNotify(profile);
+  const rootless = sys.geteuid() !== 0;
+  const flags = filterFlags(profile, notify);
   const key = sys.sha256(`${CACHE_VERSION} ${sys.machine} ${JSON.stringify(profile)}`);
   const dir = `${root}/.cache`;
   const path = `${dir}/seccomp-${key}`;
@@ -53,7 +67,8 @@ export function filterFor(profile: Seccomp, root: string): Filter {
     const bytes = sys.readBytes(fd, 65536);
     sys.close(fd);
     // a program is whole instructions of 8 bytes; anything else is no program of ours
-    if (typeof bytes !== "number" && bytes.length > 0 && bytes.length % 8 === 0) return { program: bytes, flags };
+    if (typeof bytes !== "number" && bytes.length > 0 && bytes.length % 8 === 0)
+      return { program: bytes, flags, notify, rootless };
   }
   const program = compile(profile);
   ensureDirs(dir, 0o700);
@@ -61,11 +76,24 @@ export function filterFor(profile: Seccomp, root: string): Filter {
   if (sys.writeFileAt(c.AT_FDCWD, temporary, program, c.O_WRONLY | c.O_CREAT | c.O_TRUNC | c.O_NOFOLLOW, 0o600) >= 0) {
     sys.renameat(c.AT_FDCWD, temporary, c.AT_FDCWD, path);
   }
-  return { program, flags };
+  return { program, flags, notify, rootless };
 }
 
-function filterFlags(profile: Seccomp): number {
-  let flags = 0;
+function usesNotify(profile: Seccomp): boolean {
+  let notify = profile.defaultAction === "SCMP_ACT_NOTIFY";
+  const rules = profile.syscalls || [];
+  for (let i = 0; i < rules.length; i++) notify = notify || (rules[i] as SeccompRule).action === "SCMP_ACT_NOTIFY";
+  if (notify && !profile.listenerPath)
+    throw runtimeError(
+      "InvalidArgument",
+      "invalid config.json: linux.seccomp.listenerPath: is required with SCMP_ACT_NOTIFY",
+      "name the socket of the agent that answers",
+    );
+  return notify;
+}
+
+function filterFlags(profile: Seccomp, notify: boolean): number {
+  let flags = notify ? FLAG_NEW_LISTENER : 0;
   const names = profile.flags || [];
   for (let i = 0; i < names.length; i++) {
     const flag = lookup(FLAGS, names[i] as string);
@@ -74,19 +102,16 @@ function filterFlags(profile: Seccomp): number {
         "InvalidArgument",
         `invalid config.json: linux.seccomp.flags[${i}]: unknown flag "${names[i]}"`,
       );
-    // one thread: TSYNC changes nothing
-    if (flag !== 1) flags = flags | flag;
+    // one thread: TSYNC changes nothing. The kernel takes the wait's flag with a listener only
+    if (flag !== 1 && (flag !== FLAG_WAIT_KILLABLE || notify)) flags = flags | flag;
   }
   return flags;
 }
 
 function action(name: string, errno: number | undefined, field: string): number {
   const base = lookup(ACTIONS, name);
-  if (base === undefined) {
-    if (name === "SCMP_ACT_NOTIFY")
-      throw runtimeError("Unimplemented", `load ${field}: SCMP_ACT_NOTIFY is not supported yet`);
+  if (base === undefined)
     throw runtimeError("InvalidArgument", `invalid config.json: ${field}: unknown action "${name}"`);
-  }
   if (name !== "SCMP_ACT_ERRNO" && name !== "SCMP_ACT_TRACE") return base;
   return base + ((errno === undefined || errno === null ? c.EPERM : errno) & 0xffff);
 }
@@ -110,7 +135,34 @@ function compile(profile: Seccomp): Uint8Array {
     addRule(filter, rules[i] as SeccompRule, defaultAction, `linux.seccomp.syscalls[${i}]`);
   const program = sys.seccompExport(filter);
   if (typeof program === "number") throw callError("compile the seccomp filter", program);
-  return program;
+  if (` ${PERMISSIVE} `.indexOf(` ${profile.defaultAction} `) >= 0) return program;
+  const before = planNewerCalls(newestCalls(profile));
+  const whole = new Uint8Array(before.length + program.length);
+  whole.set(before, 0);
+  whole.set(program, before.length);
+  return whole;
+}
+
+/** For each architecture of the filter (its own is always one) the highest number of the calls that are named. */
+function newestCalls(profile: Seccomp): NewestCall[] {
+  const arches = [sys.seccompArch("NATIVE")];
+  const named = profile.architectures || [];
+  for (let i = 0; i < named.length; i++) {
+    const arch = sys.seccompArch(named[i] as string);
+    if (arches.indexOf(arch) < 0) arches.push(arch);
+  }
+  const found: NewestCall[] = [];
+  const rules = profile.syscalls || [];
+  for (let i = 0; i < arches.length; i++) {
+    const arch = arches[i] as number;
+    let newest = -1;
+    for (let k = 0; k < rules.length; k++) {
+      const { names } = rules[k] as SeccompRule;
+      for (let m = 0; m < names.length; m++) newest = Math.max(newest, sys.seccompResolveFor(arch, names[m] as string));
+    }
+    if (newest >= 0) found.push({ arch, number: newest });
+  }
+  return found;
 }
 
 function addRule(filter: number, rule: SeccompRule, defaultAction: number, field: string): void {

@@ -23,6 +23,8 @@ export interface Record {
   readonly poststart: boolean;
   readonly poststop: boolean;
   readonly userNamespace: boolean;
+  /** CLONE_NEW* of all namespaces that config.json names, made or joined: what exec joins. */
+  readonly namespaces: number;
 }
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
