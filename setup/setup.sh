@@ -213,6 +213,22 @@ fetch_kernel() { # METAPACKAGE
   dpkg-deb -x "$work"/*.deb "$work/root" >>"$LOG" 2>&1
 }
 
+# ---- the program that tests registries: only where there is a Go that can build it
+
+ensure_conformance() {
+  go=$(command -v go || command -v /usr/local/go/bin/go) || return 0
+  if is_marked conformance "$CONFORMANCE_MODULE" && [ -x "$TOOLS/conformance/conformance" ]; then return 0; fi
+  step 1 "building the registry conformance program"
+  # Its tests are skipped without it, and say so: no reason to refuse the others.
+  if GOTOOLCHAIN=local GOBIN=$TOOLS/conformance "$go" install "$CONFORMANCE_MODULE" >>"$LOG" 2>&1 9>&- </dev/null; then
+    mark conformance "$CONFORMANCE_MODULE"
+    step_done
+  else
+    printf 'not to be had\n' >&2
+    step_open=
+  fi
+}
+
 # ---- main
 
 find_list
@@ -242,7 +258,7 @@ trap 'exit 143' TERM
 : >"$TOOLS/stamp.new"
 
 install_packages build run "$@"
-case " $* " in *" test "*) ensure_guest_kernel ;; esac
+case " $* " in *" test "*) ensure_guest_kernel && ensure_conformance ;; esac
 ensure_node
 ensure_dependencies
 # [4] to [6]: keel, the command line, the hello image

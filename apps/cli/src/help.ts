@@ -61,6 +61,7 @@ export function mainHelp(commands: readonly Command[]): string {
     "Groups, as docker has them:",
     `  ${"container".padEnd(width)}ls, run, create, start, exec, logs, stop, kill, rm, inspect and so on`,
     `  ${"image".padEnd(width)}ls, pull, load, rm, inspect`,
+    `  ${"registry".padEnd(width)}serve`,
     "",
     "Options:",
     ...flagLines({ ...GLOBAL_FLAGS, help: HELP_FLAG }),

@@ -106,7 +106,7 @@ test("ingest: an interrupted one is resumed where it stopped", async () => {
 test("ingest: a source that cannot resume starts over, and damaged partial bytes are found", async () => {
   using s = scratch();
   await s.content.ingest(serve(Buffer.from("x"), digestOf("x"), 1).options);
-  const partial = join(s.root, "ingest", `${DIGEST.slice(7)}.partial`);
+  const partial = join(s.root, "ingest", `${DIGEST.replace(":", "-")}.partial`);
   writeFileSync(partial, "wrong".repeat(20));
   await assert.rejects(s.content.ingest(serve(BYTES).options), (e) => isCode(e, "DataLoss"));
   writeFileSync(partial, "wrong".repeat(20));
@@ -208,4 +208,59 @@ test("ingest: a process killed while it writes leaves a partial file that the ne
   const { options: whole, sent } = serve(BYTES);
   await s.content.ingest(whole);
   assert.equal(sent.bytes, BYTES.length - 1500);
+});
+
+test("upload: pieces become a blob by the digest that is told last, of either algorithm", async () => {
+  using s = scratch();
+  const pieces = async function* (from: number, to: number) {
+    for (let at = from; at < to; at += 100) yield BYTES.subarray(at, Math.min(at + 100, to));
+  };
+  for (const [id, digest] of [["one", DIGEST] as const, ["two", digestOf(BYTES, "sha512")] as const]) {
+    const upload = s.content.beginUpload(id);
+    await upload.append(pieces(0, 1000));
+    assert.equal(upload.length, 1000);
+    await upload.append(pieces(1000, BYTES.length));
+    let recorded = false;
+    await upload.commit(digest, () => {
+      recorded = s.content.has(digest);
+    });
+    assert.ok(recorded, "the row and what is recorded with it appear in one transaction");
+    assert.deepEqual(s.content.read(digest), BYTES);
+    assert.equal(s.content.findUpload(id), undefined);
+  }
+  assert.deepEqual(s.partials(), []);
+});
+
+test("upload: wrong bytes leave nothing, and what a dead process left is found and hashed again", async () => {
+  using s = scratch();
+  const wrong = s.content.beginUpload("wrong");
+  await wrong.append([Buffer.from("x")] as never);
+  await assert.rejects(wrong.commit(DIGEST), (e) => isCode(e, "DataLoss"));
+  assert.deepEqual([s.partials(), s.content.has(DIGEST)], [[], false]);
+  const first = s.content.beginUpload("resumed");
+  await first.append([BYTES.subarray(0, 1234)] as never);
+  s.content.recover({ maxAgeMs: 0 });
+  assert.equal(s.partials().length, 1, "what a living process writes to stays");
+  await first.close();
+  const second = s.content.findUpload("resumed");
+  assert.equal(second?.length, 1234);
+  await second?.append([BYTES.subarray(1234)] as never);
+  await second?.commit(DIGEST);
+  assert.deepEqual(s.content.read(DIGEST), BYTES);
+  await s.content.beginUpload("left").close();
+  s.content.recover({ maxAgeMs: -1 });
+  assert.deepEqual(s.partials(), []);
+});
+
+test("upload: bytes that arrived before the source broke stay", async () => {
+  using s = scratch();
+  const upload = s.content.beginUpload("broken");
+  const broken = async function* () {
+    yield BYTES.subarray(0, 500);
+    throw new Error("connection reset");
+  };
+  await assert.rejects(upload.append(broken()), /connection reset/);
+  assert.equal(upload.length, 500);
+  await upload.append([BYTES.subarray(500)] as never);
+  await upload.commit(DIGEST);
 });

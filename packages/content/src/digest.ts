@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { Digest } from "@berth/oci";
+import type { Digest, DigestAlgorithm } from "@berth/oci";
 
-/** sha-256 digest of bytes or UTF-8 text. */
-export function digestOf(bytes: Uint8Array | string): Digest {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+/** Digest of bytes or UTF-8 text. */
+export function digestOf(bytes: Uint8Array | string, algorithm: DigestAlgorithm = "sha256"): Digest {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}` as Digest;
 }

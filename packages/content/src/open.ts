@@ -12,20 +12,22 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { BerthError, errnoOf } from "@berth/base";
-import { type Digest, hexOf } from "@berth/oci";
+import { algorithmOf, type Digest, type DigestAlgorithm, hexOf, isDigest } from "@berth/oci";
 import type { State } from "@berth/state";
 import { digestOf } from "./digest.ts";
 import { damaged, digestMismatch, sizeMismatch, translate } from "./errors.ts";
 import { removeFile, sizeOf, syncDir } from "./files.ts";
 import { Partial } from "./partial.ts";
 import * as store from "./store.ts";
-import type { Content, IngestOptions } from "./types.ts";
+import type { Content, IngestOptions, Upload } from "./types.ts";
+import { FileUpload } from "./upload.ts";
 
 const DAY_MS = 86_400_000;
 const MAX_READ_BYTES = 8 * 1024 * 1024;
+const ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"];
 
 /**
- * Opens the blobs below `root` (the data root: `content/sha256`, `ingest`). Cheap: directories are made when needed.
+ * Opens the blobs below `root` (the data root: `content/<algorithm>`, `ingest`). Cheap: directories are made when needed.
  *
  * @param options.state opened with this package's `migrations`
  */
@@ -41,17 +43,21 @@ class FileContent implements Content {
 
   constructor(state: State, root: string) {
     this.#state = state;
-    this.#blobs = join(root, "content/sha256");
+    this.#blobs = join(root, "content");
     this.spoolDir = join(root, "ingest");
   }
 
   path(digest: Digest): string {
-    return join(this.#blobs, hexOf(digest));
+    return join(this.#blobs, algorithmOf(digest), hexOf(digest));
   }
 
   has(digest: Digest): boolean {
+    return this.sizeOf(digest) !== undefined;
+  }
+
+  sizeOf(digest: Digest): number | undefined {
     const size = store.findSize(this.#state.db, digest);
-    return size !== undefined && sizeOf(this.path(digest)) === size;
+    return size !== undefined && sizeOf(this.path(digest)) === size ? size : undefined;
   }
 
   async ingest(options: IngestOptions): Promise<void> {
@@ -60,12 +66,15 @@ class FileContent implements Content {
     const wait = { timeoutMs: DAY_MS, ...(options.signal === undefined ? {} : { signal: options.signal }) };
     using _lease = await this.#state.lease(`blob:${digest}`, wait);
     if (this.has(digest)) return;
-    using _hold = this.#state.hold([ingestOf(digest)]);
-    const partial = join(this.spoolDir, `${hexOf(digest)}.partial`);
+    using _hold = this.#state.hold([ingestOf(stemOf(digest))]);
+    const partial = join(this.spoolDir, `${stemOf(digest)}.partial`);
     try {
-      this.#makeDirs();
-      // A file without row was verified by a process that died before it wrote the row: take it as resumable bytes.
-      if (existsSync(this.path(digest))) renameSync(this.path(digest), partial);
+      this.#makeDirs(algorithmOf(digest));
+      this.#state.transaction(() => {
+        // A file without row was verified by a process that died before it wrote the row: take it as resumable bytes.
+        const isLeft = store.findSize(this.#state.db, digest) === undefined && existsSync(this.path(digest));
+        if (isLeft) renameSync(this.path(digest), partial);
+      });
       await fill(partial, options);
       this.#publish(partial, digest, options.size);
     } catch (error) {
@@ -77,12 +86,12 @@ class FileContent implements Content {
     }
   }
 
-  put(bytes: Uint8Array): Digest {
-    const digest = digestOf(bytes);
+  put(bytes: Uint8Array, algorithm: DigestAlgorithm = "sha256"): Digest {
+    const digest = digestOf(bytes, algorithm);
     if (this.has(digest)) return digest;
-    const temporary = join(this.spoolDir, `${hexOf(digest)}.${process.pid}.${this.#temporary++}`);
+    const temporary = join(this.spoolDir, `${stemOf(digest)}.${process.pid}.${this.#temporary++}`);
     try {
-      this.#makeDirs();
+      this.#makeDirs(algorithm);
       const fd = openSync(temporary, "wx", 0o600);
       try {
         writeFileSync(fd, bytes);
@@ -96,6 +105,21 @@ class FileContent implements Content {
       throw translate(error, temporary);
     }
     return digest;
+  }
+
+  beginUpload(id: string, algorithm: DigestAlgorithm = "sha256"): Upload {
+    const path = this.#uploadPath(id);
+    try {
+      this.#makeDirs("sha256");
+      closeSync(openSync(path, "wx", 0o600));
+    } catch (error) {
+      throw translate(error, path);
+    }
+    return this.#openUpload(id, algorithm);
+  }
+
+  findUpload(id: string): Upload | undefined {
+    return existsSync(this.#uploadPath(id)) ? this.#openUpload(id, "sha256") : undefined;
   }
 
   read(digest: Digest, maxBytes = MAX_READ_BYTES): Buffer {
@@ -114,7 +138,7 @@ class FileContent implements Content {
     } catch (error) {
       throw errnoOf(error) === "ENOENT" ? damaged(digest, path, "is missing") : translate(error, path);
     }
-    if (digestOf(bytes) !== digest) throw damaged(digest, path, "was changed");
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) throw damaged(digest, path, "was changed");
     return bytes;
   }
 
@@ -144,28 +168,45 @@ class FileContent implements Content {
       this.#state.transaction(() => {
         if (store.findSize(this.#state.db, digest) !== undefined) return;
         const held = this.#state.held();
-        if (!held.has(digest) && !held.has(ingestOf(digest))) removeFile(this.path(digest));
+        if (!held.has(digest) && !held.has(ingestOf(stemOf(digest)))) removeFile(this.path(digest));
       });
     }
   }
 
   recover(options: { maxAgeMs?: number } = {}): void {
     const known = new Set(this.list().map((blob) => blob.digest));
-    const strays = listFiles(this.#blobs).map((name) => `sha256:${name}` as Digest);
-    this.sweep(strays.filter((digest) => !known.has(digest)));
+    const files = ALGORITHMS.flatMap((name) => listFiles(join(this.#blobs, name)).map((hex) => `${name}:${hex}`));
+    this.sweep(files.filter(isDigest).filter((digest) => !known.has(digest)));
     const before = Date.now() - (options.maxAgeMs ?? DAY_MS);
     for (const name of listFiles(this.spoolDir)) {
       const path = join(this.spoolDir, name);
       const modified = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
       if (modified > before) continue;
       this.#state.transaction(() => {
-        if (!this.#state.held().has(ingestOf(`sha256:${name.slice(0, 64)}`))) removeFile(path);
+        if (!this.#state.held().has(ingestOf(name.split(".")[0] ?? ""))) removeFile(path);
       });
     }
   }
 
-  #makeDirs(): void {
-    for (const dir of [this.#blobs, this.spoolDir]) {
+  #uploadPath(id: string): string {
+    return join(this.spoolDir, `upload-${id}`);
+  }
+
+  #openUpload(id: string, algorithm: DigestAlgorithm): Upload {
+    const publish = (file: string, digest: Digest, sizeBytes: number, record: () => void): void => {
+      this.#makeDirs(algorithmOf(digest));
+      const write = (): void => {
+        this.#publish(file, digest, sizeBytes);
+        record();
+      };
+      this.#state.transaction(write, { durable: true });
+    };
+    const hold = this.#state.hold([ingestOf(`upload-${id}`)]);
+    return new FileUpload(this.#uploadPath(id), { publish, hold }, algorithm);
+  }
+
+  #makeDirs(algorithm: DigestAlgorithm): void {
+    for (const dir of [join(this.#blobs, algorithm), this.spoolDir]) {
       if (existsSync(dir)) continue;
       mkdirSync(dir, { recursive: true, mode: 0o700 });
       syncDir(dirname(dir));
@@ -176,14 +217,17 @@ class FileContent implements Content {
   #publish(file: string, digest: Digest, sizeBytes: number): void {
     this.#state.transaction(() => {
       renameSync(file, this.path(digest));
-      syncDir(this.#blobs);
+      syncDir(dirname(this.path(digest)));
       store.addBlob(this.#state.db, digest, sizeBytes);
     });
   }
 }
 
-/** What a process holds while it writes the partial file of this blob. */
-const ingestOf = (digest: string): string => `ingest:${digest}`;
+/** What the names of a blob's temporary files begin with, up to the first dot. */
+const stemOf = (digest: Digest): string => digest.replace(":", "-");
+
+/** What a process holds while it writes the temporary files whose names begin so. */
+const ingestOf = (stem: string): string => `ingest:${stem}`;
 
 function listFiles(dir: string): readonly string[] {
   try {
@@ -197,7 +241,7 @@ function listFiles(dir: string): readonly string[] {
 /** Brings the partial file to the whole, verified, durable blob. */
 async function fill(path: string, options: IngestOptions): Promise<void> {
   const { digest, size, signal } = options;
-  using file = new Partial(path, size);
+  using file = new Partial(path, size, algorithmOf(digest));
   options.onPartial?.(path);
   options.onProgress?.(file.length);
   if (file.length < size || size === 0) {

@@ -1,17 +1,20 @@
 import { createHash, type Hash } from "node:crypto";
 import { closeSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
-import type { Digest } from "@berth/oci";
+import type { Digest, DigestAlgorithm } from "@berth/oci";
 
 const CHUNK = 1024 * 1024;
 
 /** A partial file that is hashed while it grows. */
 export class Partial {
   readonly #fd: number;
-  #hash: Hash = createHash("sha256");
+  readonly #algorithm: DigestAlgorithm;
+  #hash: Hash;
   #length = 0;
 
   /** Opens or creates it, keeping and hashing what an interrupted process left; more than `maxLength` is dropped. */
-  constructor(path: string, maxLength: number) {
+  constructor(path: string, maxLength: number, algorithm: DigestAlgorithm) {
+    this.#algorithm = algorithm;
+    this.#hash = createHash(algorithm);
     this.#fd = openSync(path, "a+", 0o600);
     this.#rehash(maxLength);
   }
@@ -32,7 +35,7 @@ export class Partial {
   }
 
   digest(): Digest {
-    return `sha256:${this.#hash.copy().digest("hex")}` as Digest;
+    return `${this.#algorithm}:${this.#hash.copy().digest("hex")}` as Digest;
   }
 
   sync(): void {
@@ -44,7 +47,7 @@ export class Partial {
   }
 
   #rehash(limit: number): void {
-    this.#hash = createHash("sha256");
+    this.#hash = createHash(this.#algorithm);
     this.#length = 0;
     const buffer = Buffer.allocUnsafe(Math.min(CHUNK, Math.max(limit, 1)));
     while (this.#length < limit) {

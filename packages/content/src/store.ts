@@ -15,6 +15,21 @@ export const migrations: readonly Migration[] = [
         created_at_ms INTEGER NOT NULL
       ) STRICT, WITHOUT ROWID;`,
   },
+  {
+    package: "content",
+    id: 2,
+    name: "blobs with sha512",
+    sql: `
+      CREATE TABLE blob_2 (
+        digest        TEXT PRIMARY KEY CHECK (
+          (digest GLOB 'sha256:*' AND length(digest) = 71) OR (digest GLOB 'sha512:*' AND length(digest) = 135)),
+        size_bytes    INTEGER NOT NULL CHECK (size_bytes >= 0),
+        created_at_ms INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO blob_2 SELECT * FROM blob;
+      DROP TABLE blob;
+      ALTER TABLE blob_2 RENAME TO blob;`,
+  },
 ];
 
 export function findSize(db: DatabaseSync, digest: Digest): number | undefined {

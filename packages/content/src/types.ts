@@ -1,4 +1,4 @@
-import type { Digest } from "@berth/oci";
+import type { Digest, DigestAlgorithm } from "@berth/oci";
 
 /** Bytes to put into the store: where they come from and what they must be. */
 export interface IngestOptions {
@@ -16,6 +16,24 @@ export interface IngestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Bytes that arrive in pieces and whose digest is told last. What it has got survives the process, for about a day. */
+export interface Upload {
+  /** Bytes that are there. */
+  readonly length: number;
+  /** Writes and hashes as the bytes arrive; when the source breaks, what has arrived stays. One call at a time. */
+  append(body: AsyncIterable<Uint8Array>): Promise<void>;
+  /**
+   * Verifies the digest and makes the bytes a blob; `record` is called in the transaction that does.
+   *
+   * @throws {BerthError} DataLoss when the digest is another one: the upload is gone then; ResourceExhausted
+   */
+  commit(digest: Digest, record?: () => void): Promise<void>;
+  /** Removes what has arrived. */
+  remove(): Promise<void>;
+  /** Frees what this process needs for it; it can be found again. */
+  close(): Promise<void>;
+}
+
 /** Blobs by digest. Safe beside other processes on the same store. */
 export interface Content {
   /** Absolute path of the directory for temporary files; what stays there by accident is removed by `recover`. */
@@ -23,6 +41,8 @@ export interface Content {
   /** Absolute path of the blob, whether or not it is there. */
   path(digest: Digest): string;
   has(digest: Digest): boolean;
+  /** Bytes of the blob; undefined when it is not there. */
+  sizeOf(digest: Digest): number | undefined;
   /**
    * Stores the bytes after verifying length and digest while writing. Does nothing when the blob is there; waits when
    * another process is fetching it.
@@ -31,7 +51,14 @@ export interface Content {
    */
   ingest(options: IngestOptions): Promise<void>;
   /** Stores small bytes at hand; returns their digest. */
-  put(bytes: Uint8Array): Digest;
+  put(bytes: Uint8Array, algorithm?: DigestAlgorithm): Digest;
+  /**
+   * @param id of the caller's choice, unique: letters, digits and dashes
+   * @param algorithm of the digest that will be told; another one costs reading the bytes again
+   */
+  beginUpload(id: string, algorithm?: DigestAlgorithm): Upload;
+  /** An upload that was begun and neither committed nor removed, perhaps by another process. */
+  findUpload(id: string): Upload | undefined;
   /**
    * The whole blob, at most `maxBytes` (default 8 MiB).
    *

@@ -12,6 +12,8 @@ export type {
   Ulimit,
 } from "@berth/containers";
 export type { Image, PullOptions, PullProgress } from "@berth/images";
+export { isLoopback } from "@berth/registry";
+export type { Repositories } from "@berth/repositories";
 export { type EngineOptions, openEngine } from "./open.ts";
 export type * from "./types.ts";
 export { VERSION } from "./version.ts";

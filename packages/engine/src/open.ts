@@ -5,6 +5,7 @@ import * as containers from "@berth/containers";
 import * as content from "@berth/content";
 import * as images from "@berth/images";
 import { openNetworks } from "@berth/networks";
+import * as repositories from "@berth/repositories";
 import * as snapshots from "@berth/snapshots";
 import { openState } from "@berth/state";
 import * as volumes from "@berth/volumes";
@@ -44,6 +45,8 @@ export function openEngine(options: EngineOptions = {}): Engine {
       await settleAll(ctx);
       return ctx.images.remove(ref, removeOptions);
     },
+    repositories: ctx.repositories,
+    collect: () => ctx.images.collect(),
     create: async (spec, createOptions) => {
       await settleAll(ctx);
       return create(ctx, spec, createOptions);
@@ -75,12 +78,14 @@ function openContext(options: EngineOptions): Context {
     ...content.migrations,
     ...snapshots.migrations,
     ...images.migrations,
+    ...repositories.migrations,
     ...volumes.migrations,
     ...containers.migrations,
   ]);
   if (!existsSync(runRoot)) mkdirSync(runRoot, { recursive: true, mode: 0o711 });
   const blobs = content.openContent({ state, root });
   const layers = snapshots.openSnapshots({ state, root });
+  const served = repositories.openRepositories({ state, content: blobs });
   return {
     config,
     state,
@@ -92,7 +97,9 @@ function openContext(options: EngineOptions): Context {
       snapshots: layers,
       keelPath,
       inUse: () => containers.listImagesInUse(state.db),
+      keptBlobs: () => served.usedBlobs(),
     }),
+    repositories: served,
     networks: openNetworks(),
     volumes: volumes.openVolumes({ state, root }),
     runtime: [keelPath, "--root", runtimeRoot(config)],

@@ -1,6 +1,7 @@
 import type { BoundPort, ContainerMount, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
 import type { Image, PullOptions } from "@berth/images";
 import type { ExitRecord } from "@berth/protocol";
+import type { Repositories } from "@berth/repositories";
 
 /** How `create` and `run` deal with a missing image. */
 export type PullPolicy = "always" | "missing" | "never";
@@ -133,6 +134,10 @@ export interface Engine extends AsyncDisposable {
     ref: string,
     options?: { readonly force?: boolean },
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly string[] }>;
+  /** What this data root serves to others as a registry. */
+  readonly repositories: Repositories;
+  /** Removes blobs and layers that neither images nor repositories need. */
+  collect(): Promise<void>;
 
   /** @returns the id */
   create(spec: ContainerSpec, options: CreateOptions): Promise<string>;

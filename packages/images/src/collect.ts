@@ -8,6 +8,8 @@ export interface Stores {
   readonly state: State;
   readonly content: Content;
   readonly snapshots: Snapshots;
+  /** Blobs that others than local images need. */
+  readonly keptBlobs: () => ReadonlySet<Digest>;
 }
 
 export interface Collected {
@@ -17,12 +19,12 @@ export interface Collected {
 }
 
 /**
- * Mark and sweep, first half: drops the rows of blobs and layers that no image needs, nothing stands on, and no running
+ * Mark and sweep, first half: drops the rows of blobs and layers that nobody needs, nothing stands on, and no running
  * pull holds. Call it in the transaction that made them unused; {@link sweep} removes the files after it.
  */
 export function collectRows(stores: Stores): Collected {
   const { state, content, snapshots } = stores;
-  const usedBlobs = store.listUsedBlobs(state.db);
+  const usedBlobs = store.listUsedBlobs(state.db).union(stores.keptBlobs());
   const usedLayers = store.listUsedLayers(state.db);
   const blobs = content.list().map((blob) => blob.digest);
   return {

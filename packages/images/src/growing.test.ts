@@ -12,7 +12,7 @@ function scratch() {
 
 test("Growing: the reader gets every byte as it comes, also after the file got another name", async () => {
   using s = scratch();
-  const growing = new Growing();
+  const growing = new Growing(`${s.path}.done`);
   writeFileSync(s.path, "resumed ");
   growing.begin(s.path);
   growing.grow(8);
@@ -30,7 +30,7 @@ test("Growing: the reader gets every byte as it comes, also after the file got a
 
 test("Growing: the writer's failure is the reader's", async () => {
   using s = scratch();
-  const growing = new Growing();
+  const growing = new Growing(`${s.path}.done`);
   writeFileSync(s.path, "half");
   growing.begin(s.path);
   growing.grow(4);
@@ -42,8 +42,20 @@ test("Growing: the writer's failure is the reader's", async () => {
 });
 
 test("Growing: started also resolves when the writer ended without a file", async () => {
-  const growing = new Growing();
+  const growing = new Growing("/nonexistent");
   growing.finish({});
   await growing.started;
   assert.deepEqual(await Array.fromAsync(growing.read()), []);
+});
+
+test("Growing: a reader that begins after the file got its final name reads it there", async () => {
+  using s = scratch();
+  const growing = new Growing(`${s.path}.done`);
+  writeFileSync(s.path, "whole");
+  growing.begin(s.path);
+  growing.grow(5);
+  const reader = growing.read();
+  renameSync(s.path, `${s.path}.done`);
+  growing.finish({});
+  assert.equal(String(Buffer.concat(await Array.fromAsync(reader))), "whole");
 });

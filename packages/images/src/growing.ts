@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from "node:fs";
+import { errnoOf } from "@berth/base";
 
 const CHUNK = 512 * 1024;
 
@@ -14,12 +15,18 @@ export function throwFailure({ failure }: End): void {
 
 /** A blob that one task writes and another reads at the same time, so that unpacking need not wait for the download. */
 export class Growing {
+  readonly #finalPath: string;
   readonly #started = Promise.withResolvers<void>();
   #changed = Promise.withResolvers<void>();
   #path: string | undefined;
   #length = 0;
   readonly #finished = Promise.withResolvers<End>();
   #end: End | undefined;
+
+  /** @param finalPath where the file is when it is whole */
+  constructor(finalPath: string) {
+    this.#finalPath = finalPath;
+  }
 
   /** Resolves when there is a file to read from, or when the writer has ended, well or not. */
   get started(): Promise<void> {
@@ -60,7 +67,7 @@ export class Growing {
   async *read(): AsyncGenerator<Uint8Array> {
     if (this.#path === undefined) return;
     // The descriptor stays good when the file gets its final name.
-    const fd = openSync(this.#path, "r");
+    const fd = openEither(this.#path, this.#finalPath);
     try {
       for (let at = 0; ; ) {
         while (at < this.#length) {
@@ -85,5 +92,15 @@ export class Growing {
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers<void>();
     resolve();
+  }
+}
+
+/** The writer may have finished since the reader began. */
+function openEither(path: string, finalPath: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return openSync(finalPath, "r");
   }
 }

@@ -100,8 +100,10 @@ interface Step {
 /** Downloads several layers at once and unpacks each, while it arrives, as soon as those below it are there. */
 async function fetchLayers(work: Work): Promise<void> {
   const { resolved, chain, stop, options } = work;
-  const { snapshots } = options.target;
-  const steps = resolved.manifest.layers.map((layer, i): Step => ({ layer, i, blob: new Growing() }));
+  const { snapshots, content } = options.target;
+  const steps = resolved.manifest.layers.map((layer, i): Step => {
+    return { layer, i, blob: new Growing(content.path(layer.digest)) };
+  });
   const missing = steps.filter(({ layer, i }) => {
     const isThere = snapshots.has(chain[i] as Digest);
     if (isThere) options.onProgress({ kind: "exists", digest: layer.digest });

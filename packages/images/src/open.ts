@@ -2,7 +2,7 @@ import type { Content } from "@berth/content";
 import { type Digest, formatReference, parseReference, repositoryOf } from "@berth/oci";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
-import { type Collected, collectRows, sweep } from "./collect.ts";
+import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
 import { ambiguous, inUse, noSuchImage, severalNames } from "./errors.ts";
 import type { PullTarget } from "./pull.ts";
 import * as store from "./store.ts";
@@ -19,6 +19,8 @@ export interface ImagesOptions {
   readonly keelPath: string;
   /** Ids of images that containers use; asked by remove only. */
   readonly inUse: () => ReadonlySet<Digest>;
+  /** Blobs that garbage collection leaves although no image needs them. */
+  readonly keptBlobs?: () => ReadonlySet<Digest>;
   /** Registry hosts (`host[:port]`) that may be spoken to by plain HTTP; loopback always may. */
   readonly insecureRegistries?: readonly string[];
   /** PEM file of extra certificate authorities for every registry (besides the system's and certs.d). */
@@ -44,10 +46,13 @@ type Hit =
 class ImageStore implements Images {
   readonly #options: ImagesOptions;
   readonly #state: State;
+  readonly #stores: Stores;
 
   constructor(options: ImagesOptions) {
+    const { state, content, snapshots, keptBlobs = () => new Set<Digest>() } = options;
     this.#options = options;
-    this.#state = options.state;
+    this.#state = state;
+    this.#stores = { state, content, snapshots, keptBlobs };
   }
 
   async pull(ref: string, options: PullOptions = {}): Promise<Image> {
@@ -82,14 +87,18 @@ class ImageStore implements Images {
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }> {
     const { state } = this.#options;
     const gone = state.transaction(() => this.#removeRows(ref, options.force ?? false), { durable: true });
-    await sweep(this.#options, gone.collected);
+    await sweep(this.#stores, gone.collected);
     return { untagged: gone.untagged, deleted: gone.deleted };
   }
 
+  async collect(): Promise<void> {
+    const collected = this.#state.transaction(() => collectRows(this.#stores), { durable: true });
+    await sweep(this.#stores, collected);
+  }
+
   #target(): PullTarget {
-    const { state, content, snapshots, keelPath, caFile } = this.#options;
-    const { insecureRegistries = [], maxLayerBytes = MAX_LAYER_BYTES } = this.#options;
-    return { state, content, snapshots, keelPath, caFile, insecureRegistries, maxLayerBytes };
+    const { keelPath, caFile, insecureRegistries = [], maxLayerBytes = MAX_LAYER_BYTES } = this.#options;
+    return { ...this.#stores, keelPath, caFile, insecureRegistries, maxLayerBytes };
   }
 
   #find(ref: string): Hit | undefined {
@@ -154,7 +163,7 @@ class ImageStore implements Images {
       };
     if (!force && this.#options.inUse().has(hit.id)) throw inUse(ref);
     store.removeImage(db, hit.id);
-    const collected = collectRows(this.#options);
+    const collected = collectRows(this.#stores);
     return { untagged: before, deleted: [hit.id, ...collected.layers], collected };
   }
 }

@@ -53,4 +53,6 @@ export interface Images {
     ref: string,
     options?: { readonly force?: boolean },
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }>;
+  /** Removes what nobody needs: blobs and layers of no image, held by no process, kept by no repository. */
+  collect(): Promise<void>;
 }

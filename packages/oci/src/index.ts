@@ -1,5 +1,5 @@
 export { MAX_CONFIG_BYTES, parseImageConfig } from "./config.ts";
-export { hexOf, isDigest, parseDigest } from "./digest.ts";
+export { algorithmOf, hexOf, isDigest, parseDigest } from "./digest.ts";
 export { type DockerArchiveImage, parseDockerArchive } from "./docker-archive.ts";
 export { type Index, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from "./manifest.ts";
 export {
@@ -12,5 +12,14 @@ export {
   OCI_MANIFEST,
 } from "./media-types.ts";
 export { architectureOf, formatPlatform, parsePlatform, rankPlatform, selectManifest } from "./platform.ts";
-export { familiarName, formatReference, parseReference, type Reference, repositoryOf } from "./reference.ts";
+export {
+  familiarName,
+  formatReference,
+  isRepositoryPath,
+  isTag,
+  parseReference,
+  type Reference,
+  repositoryOf,
+} from "./reference.ts";
+export { parseStoredManifest, type StoredManifest } from "./stored.ts";
 export type * from "./types.ts";

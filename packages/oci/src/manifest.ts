@@ -87,10 +87,10 @@ function agreedType(reader: Reader, declared: string, sent: string): string {
   return known.includes(declared) ? declared : known.includes(sent) ? sent : "";
 }
 
-function parseDescriptor(reader: Reader, value: unknown, field: string): Descriptor {
+export function parseDescriptor(reader: Reader, value: unknown, field: string): Descriptor {
   const doc = reader.object(value, field);
   const { digest, size } = doc;
-  if (!isDigest(digest)) throw reader.fail(`${field}.digest`, "not a sha256 digest");
+  if (!isDigest(digest)) throw reader.fail(`${field}.digest`, "neither a sha256 nor a sha512 digest");
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
     throw reader.fail(`${field}.size`, "not a size");
   return {
@@ -100,6 +100,8 @@ function parseDescriptor(reader: Reader, value: unknown, field: string): Descrip
     ...reader.optional(doc, "annotations", (v) => reader.stringMap(v, `${field}.annotations`)),
     ...reader.optional(doc, "platform", (v) => parsePlatformField(reader, v, `${field}.platform`)),
     ...reader.optional(doc, "artifactType", (v) => reader.string(v, `${field}.artifactType`, 255)),
+    ...reader.optional(doc, "data", (v) => reader.string(v, `${field}.data`, MAX_MANIFEST_BYTES)),
+    ...reader.optional(doc, "urls", (v) => reader.strings(v, `${field}.urls`)),
   };
 }
 

@@ -33,7 +33,7 @@ export function parseReference(text: string): Reference {
   const at = text.indexOf("@");
   const named = at < 0 ? text : text.slice(0, at);
   const digest = at < 0 ? undefined : text.slice(at + 1);
-  if (digest !== undefined && !isDigest(digest)) throw invalid(text, "what follows @ is no sha256 digest");
+  if (digest !== undefined && !isDigest(digest)) throw invalid(text, "what follows @ is no digest");
   const colon = named.indexOf(":", named.lastIndexOf("/") + 1);
   const name = colon < 0 ? named : named.slice(0, colon);
   const tag = colon < 0 ? (digest === undefined ? "latest" : undefined) : named.slice(colon + 1);
@@ -69,6 +69,16 @@ function invalid(text: string, why: string): BerthError {
   return new BerthError("InvalidArgument", `parse image name "${text.slice(0, 200)}": ${why}`, {
     hint: "write [REGISTRY/]REPOSITORY[:TAG][@DIGEST], for example docker.io/library/debian:12",
   });
+}
+
+/** True for a repository's path in its registry (distribution-spec "Pulling manifests"). */
+export function isRepositoryPath(text: string): boolean {
+  return text.length <= MAX_NAME && text.split("/").every((part) => PATH_PART.test(part));
+}
+
+/** True for what may stand after the colon of a name. */
+export function isTag(text: string): boolean {
+  return TAG.test(text);
 }
 
 /** `domain/path`. */

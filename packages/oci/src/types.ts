@@ -1,5 +1,7 @@
-/** `sha256:<64 hex>`; made only by `parseDigest`. */
+/** `sha256:<64 hex>` or `sha512:<128 hex>`; made only by `parseDigest`. */
 export type Digest = string & { readonly __brand: "Digest" };
+
+export type DigestAlgorithm = "sha256" | "sha512";
 
 /** image-spec "OCI Content Descriptors". */
 export interface Descriptor {
@@ -9,6 +11,10 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly platform?: Platform;
   readonly artifactType?: string;
+  /** The content itself, base64; to be verified like fetched bytes. */
+  readonly data?: string;
+  /** Where content that must not be distributed is to be had. */
+  readonly urls?: readonly string[];
 }
 
 export interface Platform {

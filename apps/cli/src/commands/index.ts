@@ -6,6 +6,7 @@ import { kill, restart, rm, stop, wait } from "./lifecycle.ts";
 import { logs } from "./logs.ts";
 import { metaCommands } from "./meta.ts";
 import { ps } from "./ps.ts";
+import { registryServe } from "./registry.ts";
 import { create, run } from "./run.ts";
 import { attach, start } from "./start.ts";
 import { info, version } from "./system.ts";
@@ -31,13 +32,14 @@ export const COMMANDS: readonly Command[] = [
   pull,
   load,
   rmi,
+  registryServe,
   info,
   version,
   ...metaCommands(() => COMMANDS),
 ];
 
 /** Words that are followed by a command, as in `berth container ls`. */
-export const GROUPS = ["container", "image", "internal"] as const;
+export const GROUPS = ["container", "image", "registry", "internal"] as const;
 
 /** The command of that name or alias. */
 export function findCommand(name: string): Command | undefined {

@@ -1,0 +1,2 @@
+export { openRegistryServer } from "./listen.ts";
+export type { RegistryServer, RegistryServerOptions } from "./types.ts";

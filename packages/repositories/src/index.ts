@@ -1,0 +1,3 @@
+export { openRepositories } from "./open.ts";
+export { migrations } from "./store.ts";
+export type * from "./types.ts";
