@@ -66,7 +66,8 @@ test("signals: the first Ctrl-C aborts, the second ends the process by the signa
 
 test("signals: those kept while the container starts reach it; the third Ctrl-C leaves", async () => {
   const pass = 'router.passTo((n) => say("got " + n), () => { say("left"); process.exit(7); })';
-  const kept = `router.hold(); process.kill(process.pid, "SIGUSR1"); setTimeout(() => { ${pass}; process.exit(0); }, 50)`;
+  const first = 'router.passTo((n) => { say("got " + n); process.exit(0); }, () => {})';
+  const kept = `router.hold(); process.kill(process.pid, "SIGUSR1"); setTimeout(() => { ${first}; }, 50)`;
   assert.deepEqual(await routed(kept, []), { out: "ready\ngot 10\n", end: 0 });
   const ran = await routed(`router.hold(); ${pass}`, ["SIGTERM", "SIGINT", "SIGINT"]);
   assert.deepEqual(ran, { out: "ready\ngot 15\ngot 2\nleft\n", end: 7 });
