@@ -1,7 +1,6 @@
 import { numberFlag, oneId, parseArgs } from "../lib/args.ts";
 import { context } from "../lib/context.ts";
 import { envValue } from "../lib/env.ts";
-import { runtimeError } from "../lib/errors.ts";
 import { requireDescriptors } from "../lib/fds.ts";
 import { runCommand } from "../lib/report.ts";
 import { createContainer } from "../run/create.ts";
@@ -34,7 +33,6 @@ function create(): number {
   const parsed = parseArgs(args, FLAGS);
   const id = oneId(command, parsed.rest);
   const { values } = parsed;
-  if (values["pidfd-socket"]) throw runtimeError("Unimplemented", "--pidfd-socket: is not supported yet");
   const listen = listenFds();
   const preserveFds = listen + numberFlag("preserve-fds", values["preserve-fds"], 1000);
   requireDescriptors(preserveFds);
@@ -47,6 +45,7 @@ function create(): number {
     config: values["config"] || "",
     consoleSocket: values["console-socket"] || "",
     pidFile: values["pid-file"] || "",
+    pidfdSocket: values["pidfd-socket"] || "",
     noPivot: values["no-pivot"] === "true",
     noNewKeyring: values["no-new-keyring"] === "true",
     preserveFds,

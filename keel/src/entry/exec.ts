@@ -62,6 +62,7 @@ function exec(): number {
     spec,
     consoleSocket: values["console-socket"] || "",
     pidFile: values["pid-file"] || "",
+    pidfdSocket: values["pidfd-socket"] || "",
     detach,
     preserveFds,
     ignorePaused: values["ignore-paused"] === "true",

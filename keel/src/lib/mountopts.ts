@@ -18,6 +18,10 @@ export interface MountOptions {
   readonly recAttrClear: number;
   /** The tmpfs begins with a copy of what it hides. */
   readonly tmpcopyup: boolean;
+  /** "idmap" or "ridmap" (with the mounts below), "" for none. */
+  readonly idmap: "" | "idmap" | "ridmap";
+  /** crun's `idmap=uids=0-1000-1;gids=…`, "" for none. */
+  readonly idmapRanges: string;
 }
 
 const MS_RELATIME = 1 << 21;
@@ -79,6 +83,8 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   let bind = false;
   let recursive = false;
   let tmpcopyup = false;
+  let idmap: MountOptions["idmap"] = "";
+  let idmapRanges = "";
   const data: string[] = [];
   const propagation: number[] = [];
   const own: Attributes = { set: 0, clear: 0 };
@@ -100,15 +106,15 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       tmpcopyup = true;
       continue;
     }
-    const plain = lookup(PROPAGATION, option);
-    if (plain !== undefined) {
-      propagation.push(plain);
+    const mapped = /^(r?idmap)(?:=(.*))?$/.exec(option);
+    if (mapped) {
+      idmap = mapped[1] as "idmap";
+      idmapRanges = mapped[2] || "";
       continue;
     }
-    const rest = option.charAt(0) === "r" ? option.substring(1) : "";
-    const tree = lookup(PROPAGATION, rest);
-    const deep = lookup(FLAGS, rest);
-    if (tree !== undefined) propagation.push(tree | c.MS_REC);
+    const moved = propagationOf(option);
+    const deep = option.charAt(0) === "r" ? lookup(FLAGS, option.substring(1)) : undefined;
+    if (moved !== undefined) propagation.push(moved);
     else if (deep !== undefined && attributeOf(deep) >= 0) putAttribute(below, deep);
     else data.push(option);
   }
@@ -123,7 +129,17 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     recAttrSet: below.set,
     recAttrClear: below.clear,
     tmpcopyup,
+    idmap,
+    idmapRanges,
   };
+}
+
+/** MS_* of `slave`, `rslave` and the like. */
+function propagationOf(option: string): number | undefined {
+  const plain = lookup(PROPAGATION, option);
+  if (plain !== undefined || option.charAt(0) !== "r") return plain;
+  const tree = lookup(PROPAGATION, option.substring(1));
+  return tree === undefined ? undefined : tree | c.MS_REC;
 }
 
 /** MOUNT_ATTR_* of an MS_* flag (either sign), -1 when there is none. */

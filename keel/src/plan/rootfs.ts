@@ -1,10 +1,12 @@
 import type { CgroupLayout } from "../cgroup/layout.ts";
 import type { CgroupDir } from "../cgroup/plan.ts";
 import * as c from "../lib/consts.ts";
+import { runtimeError } from "../lib/errors.ts";
 import { absolute, clean } from "../lib/files.ts";
 import { parseMountOptions } from "../lib/mountopts.ts";
 import type { Device, HookKind, Spec, SpecMount } from "../spec/types.ts";
 import { planCgroupMount } from "./cgroup-mount.ts";
+import { planIdMap } from "./idmap.ts";
 import type { Step } from "./steps.ts";
 
 /** runtime-spec "Default Devices": path, major, minor. */
@@ -58,7 +60,7 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
       joined = true;
       steps.push({ op: "join" });
     }
-    planMount(mount, facts, steps);
+    planMount(mount, linux, `mounts[${i}]`, facts, steps);
   }
   if (!joined) steps.push({ op: "join" });
   planDevices(linux.devices || [], facts.userNamespace, steps);
@@ -99,11 +101,21 @@ function propagationFlags(word: string): number {
   return parsed[0] || c.MS_PRIVATE | c.MS_REC;
 }
 
-function planMount(mount: SpecMount, facts: RootfsFacts, steps: Step[]): void {
+function planMount(
+  mount: SpecMount,
+  linux: NonNullable<Spec["linux"]>,
+  field: string,
+  facts: RootfsFacts,
+  steps: Step[],
+): void {
   const options = parseMountOptions(mount.options || []);
   const dest = clean(mount.destination);
   const type = mount.type || "none";
-  if (options.bind || type === "bind") {
+  const idmap = planIdMap(mount, options, linux, field);
+  const bind = options.bind || type === "bind";
+  if (idmap && !bind)
+    throw runtimeError("InvalidArgument", `invalid config.json: ${field}: only bind mounts can be idmapped`);
+  if (bind) {
     const source = mount.source || "";
     steps.push({
       op: "bind",
@@ -115,6 +127,7 @@ function planMount(mount: SpecMount, facts: RootfsFacts, steps: Step[]): void {
       recSet: options.recAttrSet,
       recClear: options.recAttrClear,
       propagation: options.propagation,
+      ...(idmap ? { idmap } : {}),
     });
     return;
   }

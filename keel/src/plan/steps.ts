@@ -1,3 +1,13 @@
+import type { IdMapping } from "../spec/types.ts";
+
+/** An idmapped mount. */
+export interface IdMap {
+  readonly uid: readonly IdMapping[];
+  readonly gid: readonly IdMapping[];
+  /** The mounts below as well. */
+  readonly recursive: boolean;
+}
+
 /**
  * What is done inside the new mount namespace, in order, as data. Paths without a root prefix are paths in the
  * container; they are resolved in its root by descriptor when the step is done (openat2 RESOLVE_IN_ROOT).
@@ -31,6 +41,8 @@ export type Step =
       readonly recSet: number;
       readonly recClear: number;
       readonly propagation: readonly number[];
+      /** The owners of files are shown through these mappings. */
+      readonly idmap?: IdMap;
     }
   | {
       readonly op: "device";

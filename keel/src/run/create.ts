@@ -20,12 +20,16 @@ import { runHooks } from "./hooks.ts";
 import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
+import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
-import { openSources } from "./rootfs.ts";
 import { nextReport } from "./seccomp.ts";
+import { openSources } from "./sources.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
 import { expectWord, nextWord, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, receiveMaster } from "./terminal.ts";
+
+/** crun's way to name the socket of `--pidfd-socket`. */
+const PIDFD_RECEIVER = "run.oci.pidfd_receiver";
 
 export interface CreateOptions {
   readonly id: string;
@@ -33,6 +37,7 @@ export interface CreateOptions {
   readonly config: string;
   readonly consoleSocket: string;
   readonly pidFile: string;
+  readonly pidfdSocket: string;
   readonly noPivot: boolean;
   readonly noNewKeyring: boolean;
   /** All that the program keeps: the first `listenFds` of them are of socket activation. */
@@ -86,8 +91,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const dir = containerDir(options.id);
   const start = options.immediate ? -1 : must(sys.unixListen(`${dir}/${START_SOCKET}`, 1, 1), "make the start socket");
   const [masterSocket, consoleSocket] = openConsole(plan, options);
-  // root of the new user namespace may not be allowed to reach what is mounted from the host
-  const trees = plan.userNamespace ? openSources(plan.steps) : [];
+  const trees = openSources(plan.steps, plan.userNamespace);
   const pid = spawnInit(namespaces, (plan.unified && undo.cgroups[0]) || "", mine, () =>
     initMain({
       id: options.id,
@@ -121,6 +125,8 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   applyResourceLimits(pid, plan.process);
   const master = masterSocket < 0 ? -1 : receiveMaster(masterSocket);
   publishState(record.id);
+  const receiver = options.pidfdSocket || record.annotations[PIDFD_RECEIVER];
+  if (receiver) sendPidfd(receiver, pid);
   if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
   const notify = options.immediate ? openNotify(options.id) : undefined;
   if (options.immediate) {

@@ -11,6 +11,7 @@ import { getRecord, ociState, type Record, statusOf } from "../state/store.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { closeOthers } from "./fds.ts";
 import { applyOwnLimits, applyResourceLimits } from "./limits.ts";
+import { sendPidfd } from "./pidfd.ts";
 import { resetAffinity, setAffinity } from "./schedule.ts";
 import { loadFilter, nextReport } from "./seccomp.ts";
 import { expectWord, nextWord, sendError, sendGo } from "./sync.ts";
@@ -22,6 +23,7 @@ export interface ExecOptions {
   readonly spec: Spec;
   readonly consoleSocket: string;
   readonly pidFile: string;
+  readonly pidfdSocket: string;
   readonly detach: boolean;
   readonly preserveFds: number;
   readonly ignorePaused: boolean;
@@ -96,6 +98,7 @@ export function execInContainer(options: ExecOptions): Executed {
     expectWord(nextWord(mine), "ready", died);
     applyResourceLimits(pid, plan);
     if (keep) master = receiveMaster(master);
+    if (options.pidfdSocket) sendPidfd(options.pidfdSocket, pid);
     if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
     sendGo(mine, "start the program");
     const word = nextReport(mine, pid, () => ({ spec: options.spec, state: ociState(planned.record, "running") }));

@@ -2,6 +2,7 @@ import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import type { Step } from "../plan/steps.ts";
 import { ensureInRoot, IN_ROOT, openInRoot, openStrict } from "./inroot.ts";
+import { openSource } from "./sources.ts";
 
 /** What the steps share while init builds its root. */
 export interface RootfsState {
@@ -101,33 +102,6 @@ function setRootPropagation(flags: number): void {
   const hint =
     result === -c.EINVAL ? "in a chroot, its root must be a mount point: mount --bind DIR DIR before" : undefined;
   throw callError("set the propagation of the root mount", result, hint);
-}
-
-/**
- * Detached copies of what the steps mount from the host, for a child that may not reach the paths itself (facts e.5);
- * -1 where it has to try, which names the error too.
- */
-export function openSources(steps: readonly Step[]): number[] {
-  const trees: number[] = [];
-  let propagation = c.MS_PRIVATE;
-  for (let i = 0; i < steps.length; i++) {
-    const step = steps[i] as Step;
-    // a copy of a shared mount is its peer: what the container mounts there would show on the host
-    if (step.op === "propagation" && i === 0) propagation = step.flags & ~c.MS_REC;
-    if (step.op === "root") trees[i] = openSource(step.path, true);
-    else trees[i] = step.op === "bind" ? openSource(step.source, step.recursive) : -1;
-    const tree = trees[i] as number;
-    if (tree >= 0)
-      must(
-        sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, 0, 0, propagation, -1),
-        "make the copy of a mount private",
-      );
-  }
-  return trees;
-}
-
-function openSource(path: string, recursive: boolean): number {
-  return sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | (recursive ? c.AT_RECURSIVE : 0));
 }
 
 function sourceTree(state: RootfsState, index: number, path: string, recursive: boolean): number {

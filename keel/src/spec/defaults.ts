@@ -86,6 +86,13 @@ export function defaultSpec(rootless: boolean, uid: number, gid: number): unknow
   };
 }
 
+const SECCOMP_FLAGS = [
+  "SECCOMP_FILTER_FLAG_LOG",
+  "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+  "SECCOMP_FILTER_FLAG_TSYNC",
+  "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
 /** runtime-spec "Features Structure". */
 export function features(): unknown {
   return {
@@ -93,10 +100,10 @@ export function features(): unknown {
     ociVersionMax: "1.3.0",
     hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
     mountOptions: (
-      "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec noiversion " +
-      "nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec " +
+      "async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime nodev nodiratime noexec noiversion " +
+      "nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec ridmap " +
       "rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared " +
-      "rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync unbindable"
+      "rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable"
     ).split(" "),
     linux: {
       namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
@@ -111,6 +118,7 @@ export function features(): unknown {
           "SCMP_ACT_KILL_PROCESS",
           "SCMP_ACT_KILL_THREAD",
           "SCMP_ACT_LOG",
+          "SCMP_ACT_NOTIFY",
           "SCMP_ACT_TRACE",
           "SCMP_ACT_TRAP",
         ],
@@ -124,13 +132,13 @@ export function features(): unknown {
           "SCMP_CMP_NE",
         ],
         archs: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
-        knownFlags: ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"],
-        supportedFlags: ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"],
+        knownFlags: SECCOMP_FLAGS,
+        supportedFlags: SECCOMP_FLAGS,
       },
       apparmor: { enabled: true },
       selinux: { enabled: true },
       intelRdt: { enabled: false },
-      mountExtensions: { idmap: { enabled: false } },
+      mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: false },
     },
     potentiallyUnsafeConfigAnnotations: [],

@@ -1,0 +1,71 @@
+import * as c from "../lib/consts.ts";
+import { callError, must, mustGet } from "../lib/errors.ts";
+import type { IdMap, Step } from "../plan/steps.ts";
+import { writeIdMaps } from "./spawn.ts";
+
+/**
+ * Detached copies of what the steps mount from the host, made by the parent: `all` for a child in a user namespace,
+ * which may not reach the paths itself (facts e.5), else only of the idmapped ones, which need the host's rights. Holes
+ * and -1 where the child has to try, which names the error too.
+ */
+export function openSources(steps: readonly Step[], all: boolean): number[] {
+  const trees: number[] = [];
+  const namespaces: { [mappings: string]: number } = {};
+  let propagation = c.MS_PRIVATE;
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i] as Step;
+    // a copy of a shared mount is its peer: what the container mounts there would show on the host
+    if (step.op === "propagation" && i === 0) propagation = step.flags & ~c.MS_REC;
+    const idmap = step.op === "bind" ? step.idmap : undefined;
+    if (!all && !idmap) continue;
+    if (step.op === "root") trees[i] = openSource(step.path, true);
+    else trees[i] = step.op === "bind" ? openSource(step.source, step.recursive) : -1;
+    const tree = trees[i] as number;
+    if (tree < 0) continue;
+    must(
+      sys.mountSetattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, 0, 0, propagation, -1),
+      "make the copy of a mount private",
+    );
+    if (idmap && step.op === "bind") mapOwners(tree, idmap, step.source, namespaces);
+  }
+  for (const mappings in namespaces) sys.close(namespaces[mappings] as number);
+  return trees;
+}
+
+export function openSource(path: string, recursive: boolean): number {
+  return sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | (recursive ? c.AT_RECURSIVE : 0));
+}
+
+function mapOwners(tree: number, idmap: IdMap, source: string, namespaces: { [mappings: string]: number }): void {
+  const key = JSON.stringify([idmap.uid, idmap.gid]);
+  if (namespaces[key] === undefined) namespaces[key] = mappedNamespace(idmap);
+  const flags = c.AT_EMPTY_PATH | (idmap.recursive ? c.AT_RECURSIVE : 0);
+  const result = sys.mountSetattr(tree, "", flags, c.MOUNT_ATTR_IDMAP, 0, 0, namespaces[key] as number);
+  if (result < 0)
+    throw callError(
+      `idmap the mount of ${source}`,
+      result,
+      result === -c.EINVAL ? "its file system, or one below it, cannot be idmapped by this kernel" : undefined,
+    );
+}
+
+/** A user namespace that is there for its mappings only. */
+function mappedNamespace(idmap: IdMap): number {
+  const [mine, theirs] = mustGet(sys.socketpair(1), "make a socket pair");
+  const pid = sys.clone(c.CLONE_NEWUSER, -1);
+  if (pid === 0) {
+    sys.close(mine);
+    // until its other end is closed, by us or by our end
+    sys.read(theirs, 1);
+    sys.exit(0);
+  }
+  sys.close(theirs);
+  if (pid < 0) throw callError("make a user namespace for an idmapped mount", pid);
+  try {
+    writeIdMaps(pid, { uidMappings: idmap.uid, gidMappings: idmap.gid });
+    return must(sys.open(`/proc/${pid}/ns/user`, c.O_RDONLY, 0), "open the user namespace of an idmapped mount");
+  } finally {
+    sys.close(mine);
+    sys.waitpid(pid, 0, [0]);
+  }
+}
