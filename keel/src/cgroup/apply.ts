@@ -1,5 +1,6 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import { traced } from "../lib/trace.ts";
 import type { CgroupDir, CgroupPlan } from "./plan.ts";
 import type { CgroupWrite } from "./resources.ts";
 
@@ -7,12 +8,20 @@ import type { CgroupWrite } from "./resources.ts";
 export function makeCgroups(plan: CgroupPlan, made: string[]): void {
   for (let i = 0; i < plan.dirs.length; i++) {
     const dir = plan.dirs[i] as CgroupDir;
-    makeDir(dir, plan.delegate, made);
-    if (dir.writes.length === 0) continue;
-    const fd = must(sys.open(dir.path, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${dir.path}`);
-    applyWrites(fd, dir.path, dir.writes);
-    sys.close(fd);
+    traced(
+      "cgroup",
+      () => makeCgroup(dir, plan.delegate, made),
+      () => dir.path,
+    );
   }
+}
+
+function makeCgroup(dir: CgroupDir, delegate: readonly string[], made: string[]): void {
+  makeDir(dir, delegate, made);
+  if (dir.writes.length === 0) return;
+  const fd = must(sys.open(dir.path, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${dir.path}`);
+  applyWrites(fd, dir.path, dir.writes);
+  sys.close(fd);
 }
 
 function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[]): void {

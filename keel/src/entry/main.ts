@@ -16,6 +16,7 @@ const MODULES: { readonly [command: string]: string } = {
   ps: "control",
   update: "update",
   events: "events",
+  plan: "plan",
   spec: "spec",
   features: "spec",
   monitor: "monitor",
@@ -29,7 +30,7 @@ const HELP = `usage: keel [--root DIR] [--log FILE] [--log-format text|json] [--
 OCI runtime:
   create [-b BUNDLE] [--console-socket S] [--pid-file F] [--no-pivot] [--no-new-keyring] [--preserve-fds N] ID
   start ID              let a created container run its program
-  run [-d] [-b BUNDLE] ID   create and start
+  run [-d] [-b BUNDLE] [--trace] ID   create and start; --trace tells each step with its time and result
   exec [-t] [-d] [-p process.json] [--cwd DIR] [-e K=V] [-u UID[:GID]] ID COMMAND…
   state ID              print the state as JSON
   kill ID [SIGNAL]      send a signal to the container's init (default TERM)
@@ -41,6 +42,7 @@ OCI runtime:
   events [--interval 5s] [--stats] ID   print what the container uses, and kills for lack of memory
   spec [-b BUNDLE] [--rootless]   write a config.json to start from
   features              print what this runtime supports as JSON
+  plan [-f json] [BUNDLE]   print the steps that run would take, and take none
 Berth's own:
   monitor CONFIG        stay with one container (see packages/protocol)
   unpack --target DIR   apply one image layer from stdin

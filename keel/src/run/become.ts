@@ -1,7 +1,8 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
+import { traced } from "../lib/trace.ts";
 import type { ProcessPlan } from "../plan/process.ts";
-import type { SchedulePlan } from "../plan/schedule.ts";
+import { isIdle, type SchedulePlan } from "../plan/schedule.ts";
 import { hasCap } from "../spec/capabilities.ts";
 import { privateProc } from "./rootfs.ts";
 import { applySchedule } from "./schedule.ts";
@@ -10,14 +11,16 @@ const CAP_LAST_POSSIBLE = 63;
 
 /** From a finished root to the user's rights: what is the same for init and exec. Returns the program's path. */
 export function becomeProgram(plan: ProcessPlan, schedule: SchedulePlan, env: readonly string[]): string {
-  enterCwd(plan.cwd, false);
-  applyLabels(plan);
-  applySchedule(schedule);
-  if (plan.noNewPrivileges) must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
-  sys.umask(plan.umask);
-  becomeUser(plan);
-  enterCwd(plan.cwd, true);
-  return findProgram(plan.args[0] as string, env);
+  traced("chdir", () => enterCwd(plan.cwd, false));
+  if (plan.apparmorProfile !== "" || plan.selinuxLabel !== "") traced("labels", () => applyLabels(plan));
+  if (!isIdle(schedule)) traced("schedule", () => applySchedule(schedule));
+  if (plan.noNewPrivileges)
+    traced("noNewPrivileges", () => must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs"));
+  traced("user", () => becomeUser(plan));
+  return traced("program", () => {
+    enterCwd(plan.cwd, true);
+    return findProgram(plan.args[0] as string, env);
+  });
 }
 
 /** HOME from the container's own passwd (root directory when the user has no line), unless the config gives it. */
@@ -78,7 +81,6 @@ export function prepareStdio(plan: ProcessPlan): void {
 
 /** Labels for the coming execve, written below a private procfs (CVE-2019-16884). */
 function applyLabels(plan: ProcessPlan): void {
-  if (plan.apparmorProfile === "" && plan.selinuxLabel === "") return;
   const proc = privateProc();
   if (plan.apparmorProfile !== "") {
     const result = sys.writeFileAt(
@@ -108,6 +110,7 @@ function applyLabels(plan: ProcessPlan): void {
  * keepcaps, then the sets, ambient last (facts e.19).
  */
 function becomeUser(plan: ProcessPlan): void {
+  sys.umask(plan.umask);
   const caps = plan.caps;
   if (caps) {
     for (let cap = 0; cap <= CAP_LAST_POSSIBLE; cap++) {

@@ -3,6 +3,7 @@ import { attachDeviceProgram } from "../cgroup/bpf.ts";
 import * as c from "../lib/consts.ts";
 import { must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
+import { startTrace, traced } from "../lib/trace.ts";
 import type { Spec } from "../spec/types.ts";
 import {
   claimId,
@@ -70,7 +71,8 @@ interface Undo {
 export function createContainer(options: CreateOptions): Created {
   const plan = planCreate(options);
   checkTerminal(plan.process.terminal, options);
-  claimId(options.id);
+  if (options.trace) startTrace("runtime");
+  traced("state", () => claimId(options.id));
   const undo: Undo = { id: options.id, cgroups: [], pid: -1 };
   try {
     if (managerSocket() !== "") makeNotifyDir(options.id);
@@ -92,7 +94,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const start = options.immediate ? -1 : must(sys.unixListen(`${dir}/${START_SOCKET}`, 1, 1), "make the start socket");
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = openSources(plan.steps, plan.userNamespace);
-  const pid = spawnInit(namespaces, (plan.unified && undo.cgroups[0]) || "", mine, () =>
+  const main = (): never =>
     initMain({
       id: options.id,
       spec,
@@ -111,20 +113,20 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       newKeyring: !options.noNewKeyring,
       hookState: spec.hooks ? ociState(plan.draft, "creating") : {},
       trace: options.trace,
-    }),
-  );
+    });
+  const pid = traced("clone", () => spawnInit(namespaces, (plan.unified && undo.cgroups[0]) || "", mine, main));
   undo.pid = pid;
   closeAll(trees);
   closeAll([theirs, start, consoleSocket]);
-  if (namespaces.newUser) writeIdMaps(pid, spec.linux || {});
+  if (namespaces.newUser) traced("idmaps", () => writeIdMaps(pid, spec.linux || {}));
   if (!early) makeContainerCgroups(plan, undo);
   sendGo(mine, "let the container's init go on");
   const record = completeDraft(plan.draft, pid, undo.cgroups);
   prepareRecord(record, plan.text);
   awaitReady(mine, record, spec);
-  applyResourceLimits(pid, plan.process);
+  traced("limits", () => applyResourceLimits(pid, plan.process));
   const master = masterSocket < 0 ? -1 : receiveMaster(masterSocket);
-  publishState(record.id);
+  traced("publish", () => publishState(record.id));
   const receiver = options.pidfdSocket || record.annotations[PIDFD_RECEIVER];
   if (receiver) sendPidfd(receiver, pid);
   if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
@@ -140,7 +142,8 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
 
 function makeContainerCgroups(plan: CreatePlan, undo: Undo): void {
   makeCgroups(plan.cgroup, undo.cgroups);
-  if (plan.cgroup.devices) attachDeviceProgram(undo.cgroups[0] as string, plan.cgroup.devices, false);
+  const { devices } = plan.cgroup;
+  if (devices) traced("devices", () => attachDeviceProgram(undo.cgroups[0] as string, devices, false));
 }
 
 function cgroupPaths(plan: CreatePlan): string[] {

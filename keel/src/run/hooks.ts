@@ -1,5 +1,6 @@
 import * as c from "../lib/consts.ts";
 import { callError, mustGet, runtimeError } from "../lib/errors.ts";
+import { traced } from "../lib/trace.ts";
 import type { Hook } from "../spec/types.ts";
 
 /**
@@ -14,7 +15,14 @@ export function runHooks(
   state: { readonly [key: string]: unknown },
 ): void {
   if (!hooks) return;
-  for (let i = 0; i < hooks.length; i++) runHook(`hooks.${kind}[${i}]`, hooks[i] as Hook, `${JSON.stringify(state)}\n`);
+  for (let i = 0; i < hooks.length; i++) {
+    const hook = hooks[i] as Hook;
+    traced(
+      `hook ${kind}`,
+      () => runHook(`hooks.${kind}[${i}]`, hook, `${JSON.stringify(state)}\n`),
+      () => hook.path,
+    );
+  }
 }
 
 function runHook(field: string, hook: Hook, input: string): void {

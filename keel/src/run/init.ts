@@ -2,6 +2,7 @@ import { joinSelf } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { envValue, withEnv } from "../lib/env.ts";
 import { callError, must } from "../lib/errors.ts";
+import { startTrace, traced } from "../lib/trace.ts";
 import type { NamespacePlan } from "../plan/namespaces.ts";
 import type { ProcessPlan } from "../plan/process.ts";
 import type { SchedulePlan } from "../plan/schedule.ts";
@@ -61,26 +62,24 @@ export function initMain(plan: InitPlan): never {
 
 function runInit(plan: InitPlan, report: { fd: number }): void {
   const { namespaces, process } = plan;
-  must(sys.setsid(), "start a session");
-  if (namespaces.ownFlags !== 0) {
-    const made = sys.unshare(namespaces.ownFlags);
-    if (made < 0) throw namespaceError(made);
-  }
+  if (plan.trace) startTrace("init");
+  traced("session", () => must(sys.setsid(), "start a session"));
+  if (namespaces.ownFlags !== 0) traced("unshare", () => unshareOwn(namespaces.ownFlags));
   const mapped = namespaces.newUser || namespaces.joinUser !== "";
   const early = mapped || namespaces.joinMount !== "";
   // the cgroups belong to the host's root, and a joined mount namespace may not show them
   if (early) joinCgroup(plan);
-  if (namespaces.joinMount !== "") joinMountNamespace(namespaces.joinMount);
-  if (mapped) becomeMappedRoot();
-  if (namespaces.newNetwork) must(sys.interfaceUp("lo"), "bring up the loopback interface");
-  if (plan.newKeyring) joinKeyring(plan.id);
-  setNames(plan.spec);
+  if (namespaces.joinMount !== "") traced("mountns", () => joinMountNamespace(namespaces.joinMount));
+  if (mapped) traced("root", becomeMappedRoot);
+  if (namespaces.newNetwork) traced("loopback", () => must(sys.interfaceUp("lo"), "bring up the loopback interface"));
+  if (plan.newKeyring) traced("keyring", () => joinKeyring(plan.id));
+  if (plan.spec.hostname || plan.spec.domainname) traced("names", () => setNames(plan.spec));
   const slave = buildRoot(plan, early);
-  if (slave >= 0) takeTerminal(slave);
+  if (slave >= 0) traced("terminal", () => takeTerminal(slave));
   // what still points to the host goes before anything of the image is looked at (CVE-2024-21626)
-  closeOthers(plan.preserveFds, plan.start < 0 ? [plan.sync] : [plan.sync, plan.start]);
+  traced("close", () => closeOthers(plan.preserveFds, plan.start < 0 ? [plan.sync] : [plan.sync, plan.start]));
   const env = withListenFds(plan.listenFds, completeEnv(process));
-  if (slave < 0) prepareStdio(process);
+  if (slave < 0) traced("stdio", () => prepareStdio(process));
   const program = becomeProgram(process, plan.schedule, env);
   sys.write(plan.sync, "ready");
   report.fd = awaitStart(plan);
@@ -88,11 +87,23 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
   if (hooks) runHooks("startContainer", hooks, plan.hookState);
   sys.resetSignals();
+  // told before it is done: the filter may forbid the telling, and execve is the end of us
+  if (plan.filter) traced("filter", () => undefined);
+  traced(
+    "execve",
+    () => undefined,
+    () => program,
+  );
   loadFilter(plan.filter, report.fd);
   // after the filter nothing but execve; a failure is told if the filter lets us
   const result = sys.execve(program, process.args, env);
   sendError(report.fd, callError(`exec ${program}`, result));
   sys.exit(result === -c.ENOENT ? 127 : 126);
+}
+
+function unshareOwn(flags: number): void {
+  const made = sys.unshare(flags);
+  if (made < 0) throw namespaceError(made);
 }
 
 function setNames({ hostname, domainname }: Spec): void {
@@ -122,6 +133,10 @@ function awaitGo(plan: InitPlan): void {
 /** The parent has made the cgroups, and written the id maps. */
 function joinCgroup(plan: InitPlan): void {
   awaitGo(plan);
+  traced("join", () => joinOwnCgroup(plan));
+}
+
+function joinOwnCgroup(plan: InitPlan): void {
   joinSelf(plan.cgroups);
   resetAffinity();
   if (plan.namespaces.newCgroup) must(sys.unshare(c.CLONE_NEWCGROUP), "make a cgroup namespace");
@@ -152,6 +167,7 @@ function buildRoot(plan: InitPlan, joined: boolean): number {
       mountConsole(root, slave);
     },
     hooks: (kind) => {
+      traced("hooks", () => undefined);
       if (kind === "createContainer") runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState);
       else {
         sys.write(plan.sync, "hooks");
@@ -162,15 +178,7 @@ function buildRoot(plan: InitPlan, joined: boolean): number {
       if (!joined) joinCgroup(plan);
     },
   });
-  let last = sys.clockMonotonicUs();
-  const trace = plan.trace
-    ? (step: Step) => {
-        const now = sys.clockMonotonicUs();
-        sys.writeAll(2, `${Math.round(now - last)} us ${JSON.stringify(step)}\n`);
-        last = now;
-      }
-    : undefined;
-  applySteps(plan.steps, state, trace);
+  applySteps(plan.steps, state);
   return slave;
 }
 

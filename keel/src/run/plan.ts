@@ -39,6 +39,8 @@ export interface PlanOptions {
   readonly bundle: string;
   readonly config: string;
   readonly noPivot: boolean;
+  /** Leave no trace, not even a compiled filter in the cache. */
+  readonly dry?: boolean;
 }
 
 /** Reads, validates and plans. */
@@ -69,7 +71,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
   });
   const process = planProcess(spec.process as Process, linux.seccomp);
   const schedule = planSchedule(spec.process as Process, linux);
-  const filter = linux.seccomp ? filterFor(linux.seccomp, context().root) : undefined;
+  const filter = linux.seccomp ? filterFor(linux.seccomp, options.dry ? "" : context().root) : undefined;
   const draft = draftOf(options.id, spec, bundle);
   draft.userNamespace = userNamespace;
   draft.unified = layout.unified;

@@ -1,5 +1,6 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
+import { isTracing, traced } from "../lib/trace.ts";
 import type { Step } from "../plan/steps.ts";
 import { ensureInRoot, IN_ROOT, openInRoot, openStrict } from "./inroot.ts";
 import { openSource } from "./sources.ts";
@@ -31,15 +32,19 @@ export function newRootfsState(trees: readonly number[], calls: RootfsCalls): Ro
 }
 
 /** The only loop with effects in the mount namespace; each step names itself in its error. */
-export function applySteps(
-  steps: readonly Step[],
-  state: RootfsState,
-  trace: ((step: Step) => void) | undefined,
-): void {
+export function applySteps(steps: readonly Step[], state: RootfsState): void {
+  const tracing = isTracing();
   for (let i = 0; i < steps.length; i++) {
     const step = steps[i] as Step;
-    applyStep(step, state, i);
-    if (trace) trace(step);
+    // these tell what they do by themselves
+    const plain = !tracing || step.op === "join" || step.op === "hooks";
+    if (plain) applyStep(step, state, i);
+    else
+      traced(
+        step.op,
+        () => applyStep(step, state, i),
+        () => JSON.stringify(step),
+      );
   }
 }
 

@@ -54,11 +54,15 @@ export interface Filter {
   readonly rootless: boolean;
 }
 
-/** The filter of a profile: from the cache of an earlier container with the same profile, else compiled and cached. */
+/**
+ * The filter of a profile: from the cache of an earlier container with the same profile, else compiled and cached.
+ * Without a state root ("") there is no cache.
+ */
 export function filterFor(profile: Seccomp, root: string): Filter {
   const notify = usesNotify(profile);
   const rootless = sys.geteuid() !== 0;
   const flags = filterFlags(profile, notify);
+  if (root === "") return { program: compile(profile), flags, notify, rootless };
   const key = sys.sha256(`${CACHE_VERSION} ${sys.machine} ${JSON.stringify(profile)}`);
   const dir = `${root}/.cache`;
   const path = `${dir}/seccomp-${key}`;
