@@ -88,6 +88,8 @@ function describeInit(plan: Described, steps: PlannedStep[]): void {
   if (namespaces.joinMount !== "") init("mountns", { path: namespaces.joinMount });
   if (plan.userNamespace) init("root");
   if (namespaces.newNetwork) init("loopback");
+  const devices = (spec.linux && spec.linux.netDevices) || {};
+  if (Object.keys(devices).length > 0) init("netdevices", { devices });
   init("keyring");
   if (spec.hostname || spec.domainname) init("names", { hostname: spec.hostname, domainname: spec.domainname });
   for (let i = 0; i < plan.steps.length; i++) {

@@ -20,6 +20,7 @@ import {
 import { runHooks } from "./hooks.ts";
 import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
+import { findNetDevices, moveNetDevices } from "./netdevices.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
@@ -94,6 +95,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const start = options.immediate ? -1 : must(sys.unixListen(`${dir}/${START_SOCKET}`, 1, 1), "make the start socket");
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = openSources(plan.steps, plan.userNamespace);
+  const netDevices = findNetDevices((spec.linux || {}).netDevices);
   const main = (): never =>
     initMain({
       id: options.id,
@@ -104,6 +106,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       cgroups: plan.unified ? [] : cgroupPaths(plan),
       process: plan.process,
       schedule: plan.schedule,
+      netDevices,
       filter: plan.filter,
       sync: theirs,
       start,
@@ -119,6 +122,9 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   closeAll(trees);
   closeAll([theirs, start, consoleSocket]);
   if (namespaces.newUser) traced("idmaps", () => writeIdMaps(pid, spec.linux || {}));
+  // root of a user namespace has no right to what is the host's
+  if (netDevices.socket >= 0 && plan.userNamespace) moveNetDevices(netDevices, pid, true);
+  closeAll([netDevices.socket]);
   if (!early) makeContainerCgroups(plan, undo);
   sendGo(mine, "let the container's init go on");
   const record = completeDraft(plan.draft, pid, undo.cgroups);

@@ -13,6 +13,7 @@ import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { closeOthers } from "./fds.ts";
 import { runHooks } from "./hooks.ts";
 import { applyOwnLimits } from "./limits.ts";
+import { configureNetDevices, moveNetDevices, type NetDevices } from "./netdevices.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
 import { resetAffinity } from "./schedule.ts";
 import { loadFilter } from "./seccomp.ts";
@@ -30,6 +31,7 @@ export interface InitPlan {
   readonly trees: readonly number[];
   readonly process: ProcessPlan;
   readonly schedule: SchedulePlan;
+  readonly netDevices: NetDevices;
   readonly filter: Filter | undefined;
   /** Version 1 cgroups to join; with version 2 init is born in its own. */
   readonly cgroups: readonly string[];
@@ -72,6 +74,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (namespaces.joinMount !== "") traced("mountns", () => joinMountNamespace(namespaces.joinMount));
   if (mapped) traced("root", becomeMappedRoot);
   if (namespaces.newNetwork) traced("loopback", () => must(sys.interfaceUp("lo"), "bring up the loopback interface"));
+  if (plan.netDevices.socket >= 0) traced("netdevices", () => takeNetDevices(plan.netDevices, mapped));
   if (plan.newKeyring) traced("keyring", () => joinKeyring(plan.id));
   if (plan.spec.hostname || plan.spec.domainname) traced("names", () => setNames(plan.spec));
   const slave = buildRoot(plan, early);
@@ -104,6 +107,16 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
 function unshareOwn(flags: number): void {
   const made = sys.unshare(flags);
   if (made < 0) throw namespaceError(made);
+}
+
+/** With a user namespace the parent has moved them before it let us go. */
+function takeNetDevices(devices: NetDevices, moved: boolean): void {
+  if (!moved) {
+    const own = must(sys.open("/proc/self/ns/net", c.O_RDONLY, 0), "open the container's network namespace");
+    moveNetDevices(devices, own, false);
+    sys.close(own);
+  }
+  configureNetDevices(devices);
 }
 
 function setNames({ hostname, domainname }: Spec): void {

@@ -139,7 +139,7 @@ export function features(): unknown {
       selinux: { enabled: true },
       intelRdt: { enabled: false },
       mountExtensions: { idmap: { enabled: true } },
-      netDevices: { enabled: false },
+      netDevices: { enabled: true },
     },
     potentiallyUnsafeConfigAnnotations: [],
   };

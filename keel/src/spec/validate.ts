@@ -115,6 +115,7 @@ function checkLinux(spec: Spec, problems: string[]): void {
   if (spec.hostname && !types.uts) problems.push("hostname: needs a uts namespace in linux.namespaces");
   if (spec.domainname && !types.uts) problems.push("domainname: needs a uts namespace in linux.namespaces");
   if (!types.mount) problems.push("linux.namespaces: a mount namespace is required");
+  checkNetDevices(linux.netDevices || {}, types, problems);
   checkTimeOffsets(linux.timeOffsets || {}, types, problems);
   const propagation = linux.rootfsPropagation;
   if (propagation && !has(PROPAGATIONS, propagation))
@@ -136,6 +137,28 @@ function checkLinux(spec: Spec, problems: string[]): void {
   }
   checkSysctl(linux.sysctl || {}, types, problems);
   if (linux.resources) checkResources(linux.resources, "linux.resources.", problems);
+}
+
+/** Names as the kernel takes them (dev_valid_name). */
+function isInterfaceName(name: string): boolean {
+  return name.length > 0 && name.length < 16 && name !== "." && name !== ".." && !/[\s/:]/.test(name);
+}
+
+function checkNetDevices(
+  devices: { readonly [name: string]: { readonly name?: string } },
+  types: { [type: string]: boolean },
+  problems: string[],
+): void {
+  const taken: { [name: string]: boolean } = {};
+  for (const from in devices) {
+    const field = `linux.netDevices.${from}`;
+    const to = (devices[from] as { name?: string }).name || from;
+    if (!types["network"]) problems.push(`${field}: needs a network namespace in linux.namespaces`);
+    if (!isInterfaceName(from) || !isInterfaceName(to))
+      problems.push(`${field}: must be at most 15 characters without space, "/" and ":", is "${from}" to "${to}"`);
+    if (taken[to] === true) problems.push(`${field}: the name ${to} is there twice`);
+    taken[to] = true;
+  }
 }
 
 function checkTimeOffsets(offsets: object, types: { [type: string]: boolean }, problems: string[]): void {
