@@ -65,7 +65,9 @@ async function cc(args: readonly string[]): Promise<void> {
 
 /** The digest of everything an object is made of; objects are kept by it, so that only what changed is compiled. */
 function keyOf(source: string, args: readonly string[]): string {
-  const hash = createHash("sha256").update(JSON.stringify(args)).update(readFileSync(source));
+  // without our own place, so that a copy of the tree takes over what is compiled
+  const flags = JSON.stringify(args).replaceAll(ROOT, "");
+  const hash = createHash("sha256").update(flags).update(readFileSync(source));
   for (const header of [...globSync(join(NATIVE, "*.h")).sort(), join(OBJECTS, "duk_config.h")]) {
     hash.update(readFileSync(header));
   }

@@ -22,7 +22,12 @@ interface Step {
 const bin = (name: string): string => join(ROOT, "node_modules/.bin", name);
 
 function steps(): Step[] {
-  const unit = ["scripts/*.test.ts", "{packages,apps}/*/src/**/*.test.ts", "keel/src/**/*.test.ts"];
+  const unit = [
+    "scripts/*.test.ts",
+    "{packages,apps}/*/src/**/*.test.ts",
+    "keel/src/**/*.test.ts",
+    "test/{mutants,fuzz}/*.test.ts",
+  ];
   const lowered = globSync("keel/build/*.js", { cwd: ROOT });
   return [
     { name: "format and imports", argv: [NODE, bin("biome"), "check", "--error-on-warnings", "."] },

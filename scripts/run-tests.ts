@@ -20,7 +20,12 @@ const ALONE = ["--test-concurrency=1", "--test-timeout=600000"];
 const RINGS: readonly Ring[] = [
   {
     name: "unit",
-    files: ["scripts/*.test.ts", "{packages,apps}/*/src/**/*.test.ts", "keel/src/**/*.test.ts"],
+    files: [
+      "scripts/*.test.ts",
+      "{packages,apps}/*/src/**/*.test.ts",
+      "keel/src/**/*.test.ts",
+      "test/{mutants,fuzz}/*.test.ts",
+    ],
     root: false,
     options: ["--test-isolation=none", "--test-timeout=60000"],
   },

@@ -7,7 +7,7 @@ import { after } from "node:test";
 import { type Bundle, KEEL, skip } from "../harness.ts";
 
 /** Races are run this often; a weakened build fails within a few hundred rounds. */
-export const ROUNDS = 1000;
+export const ROUNDS = Number(process.env["KEEL_RACE_ROUNDS"] ?? 1000);
 
 const dir: string = mkdtempSync(join(tmpdir(), "keel-attack-"));
 const program: string = join(dir, "attacker");

@@ -1,7 +1,7 @@
 /*
  * The hostile side of the race tests. usage:
  *   attacker swap A B [A B…]    swaps names for ever
- *   attacker watch TEXT OUT     writes a line to OUT for every process that lets itself be looked at and runs TEXT
+ *   attacker watch TEXT OUT     writes a line to OUT for every process that lets itself be looked at and runs no TEXT
  *   attacker status             prints its /proc/self/status
  *   attacker mounts TEXT OUT    writes to OUT if there is a mount whose mount point begins with TEXT (as a hook)
  */
@@ -56,7 +56,7 @@ static int watch(const char *text, const char *out) {
         continue;
       }
       target[size] = '\0';
-      if (!strstr(target, text)) continue;
+      if (strstr(target, text)) continue;
       target[size] = '\n';
       if (write(file, target, (size_t)size + 1) < 0) return 1;
     }
