@@ -4,7 +4,7 @@ import type { Row } from "./types.ts";
 const INROOT = "keel/src/run/inroot.ts";
 const ROOTFS = "keel/src/run/rootfs.ts";
 const BECOME = "keel/src/run/become.ts";
-const INIT = "keel/src/run/init.ts";
+const FDS_FILE = "keel/src/run/fds.ts";
 const EXEC = "keel/src/entry/exec.ts";
 const RACE_MOUNT = "race: no mount lands on the host when its target is swapped for a symlink (CVE-2021-30465)";
 const RACE_MKDIR = "race: no directory and no file is made on the host on the way to a mount point (CVE-2024-45310)";
@@ -229,16 +229,16 @@ export const MOUNT_ROWS: readonly Row[] = [
         name: "descriptors stay open",
         test: FDS,
         edits: [
-          { file: INIT, search: "if (fd > from) sys.closeRange(from, fd - 1, 0);", replace: "" },
-          { file: INIT, search: "  sys.closeRange(from, 0x7fffffff, 0);\n", replace: "" },
+          { file: FDS_FILE, search: "if (fd > from) sys.closeRange(from, fd - 1, 0);", replace: "" },
+          { file: FDS_FILE, search: "  sys.closeRange(from, 0x7fffffff, 0);\n", replace: "" },
         ],
       },
       {
         name: "descriptors stay open, cwd is not made in the root and getcwd is not asked",
         test: FD_CWD,
         edits: [
-          { file: INIT, search: "if (fd > from) sys.closeRange(from, fd - 1, 0);", replace: "" },
-          { file: INIT, search: "  sys.closeRange(from, 0x7fffffff, 0);\n", replace: "" },
+          { file: FDS_FILE, search: "if (fd > from) sys.closeRange(from, fd - 1, 0);", replace: "" },
+          { file: FDS_FILE, search: "  sys.closeRange(from, 0x7fffffff, 0);\n", replace: "" },
           {
             file: BECOME,
             search: 'if (typeof now === "number" || now.charAt(0) !== "/") {',

@@ -285,8 +285,8 @@ export const OTHER_ROWS: readonly Row[] = [
         edits: [
           {
             file: BECOME,
-            search: "if (plan.noNewPrivileges) must(",
-            replace: "if (plan.noNewPrivileges && plan.uid === 77) must(",
+            search: "if (plan.noNewPrivileges)\n",
+            replace: "if (plan.noNewPrivileges && plan.uid === 77)\n",
           },
         ],
       },
