@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of source
 /** Rows of table.ts: what is mounted and made, up to CVE-2025-24965. */
 import type { Row } from "./types.ts";
 

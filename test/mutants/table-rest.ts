@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of source
 /** Rows of table.ts: from CVE-2025-31133 on, and classes without a number. */
 import type { Row } from "./types.ts";
 
