@@ -17,6 +17,7 @@ const MODULES: { readonly [command: string]: string } = {
   update: "update",
   events: "events",
   plan: "plan",
+  mounts: "mounts",
   spec: "spec",
   features: "spec",
   monitor: "monitor",
@@ -42,6 +43,7 @@ OCI runtime:
   events [--interval 5s] [--stats] ID   print what the container uses, and kills for lack of memory
   spec [-b BUNDLE] [--rootless]   write a config.json to start from
   features              print what this runtime supports as JSON
+  mounts add|remove ID FILE   change the mounts of a running container (a JSON array as in config.json)
   plan [-f json] [BUNDLE]   print the steps that run would take, and take none
 Berth's own:
   monitor CONFIG        stay with one container (see packages/protocol)

@@ -56,11 +56,15 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   for (let i = 0; i < mounts.length; i++) {
     const mount = mounts[i] as SpecMount;
     // as late as can be: the parent makes the cgroups while we mount
-    if (!joined && (mount.type === "cgroup" || mount.type === "cgroup2")) {
+    if (!joined && isCgroup(mount)) {
       joined = true;
       steps.push({ op: "join" });
     }
-    planMount(mount, linux, `mounts[${i}]`, facts, steps);
+    if (!isCgroup(mount)) planMount(mount, linux, `mounts[${i}]`, facts.bundle, steps);
+    else {
+      const { flags, propagation: changes } = parseMountOptions(mount.options || []);
+      planCgroupMount(clean(mount.destination), flags, changes, facts, steps);
+    }
   }
   if (!joined) steps.push({ op: "join" });
   planDevices(linux.devices || [], facts.userNamespace, steps);
@@ -69,6 +73,23 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   planInside(spec, steps);
   steps.push(facts.noPivot ? { op: "chroot" } : { op: "pivot" });
   if (linux.rootfsPropagation) steps.push({ op: "propagation", flags: propagation });
+  return steps;
+}
+
+/** Mounts that a running container gets: step i is mount i. */
+export function planMounts(mounts: readonly SpecMount[], linux: NonNullable<Spec["linux"]>, bundle: string): Step[] {
+  const steps: Step[] = [];
+  for (let i = 0; i < mounts.length; i++) {
+    const mount = mounts[i] as SpecMount;
+    if (isCgroup(mount))
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid mounts[${i}].type: cgroups cannot be mounted into a running container`,
+      );
+    planMount(mount, linux, `mounts[${i}]`, bundle, steps);
+    // one step each: what is read-only is so from its beginning, since nothing is made below it
+    steps.length = i + 1;
+  }
   return steps;
 }
 
@@ -101,11 +122,21 @@ function propagationFlags(word: string): number {
   return parsed[0] || c.MS_PRIVATE | c.MS_REC;
 }
 
+function isCgroup({ type, options }: SpecMount): boolean {
+  return (type === "cgroup" || type === "cgroup2") && !parseMountOptions(options || []).bind;
+}
+
+/** `context="…"` for the file systems that take a label from their mount (SELinux). */
+function withLabel(data: string, type: string, label: string | undefined): string {
+  if (!label || type === "proc" || type === "sysfs" || type === "mqueue") return data;
+  return `${data}${data === "" ? "" : ","}context="${label}"`;
+}
+
 function planMount(
   mount: SpecMount,
   linux: NonNullable<Spec["linux"]>,
   field: string,
-  facts: RootfsFacts,
+  bundle: string,
   steps: Step[],
 ): void {
   const options = parseMountOptions(mount.options || []);
@@ -119,7 +150,7 @@ function planMount(
     const source = mount.source || "";
     steps.push({
       op: "bind",
-      source: source.charAt(0) === "/" ? source : clean(`${absolute(facts.bundle)}/${source}`),
+      source: source.charAt(0) === "/" ? source : clean(`${absolute(bundle)}/${source}`),
       dest,
       recursive: options.recursive,
       set: options.attrSet,
@@ -129,10 +160,6 @@ function planMount(
       propagation: options.propagation,
       ...(idmap ? { idmap } : {}),
     });
-    return;
-  }
-  if (type === "cgroup" || type === "cgroup2") {
-    planCgroupMount(dest, options.flags, options.propagation, facts, steps);
     return;
   }
   const strict = type === "proc" || type === "sysfs";
@@ -146,7 +173,7 @@ function planMount(
     source,
     dest,
     flags,
-    data: options.data,
+    data: withLabel(options.data, type, linux.mountLabel),
     propagation: options.propagation,
     strict,
   });

@@ -16,7 +16,7 @@ export interface RootfsState {
   devDir: number;
   devDirPath: string;
   /** See InitPlan. */
-  readonly trees: readonly number[];
+  trees: readonly number[];
   readonly calls: RootfsCalls;
 }
 
@@ -140,9 +140,13 @@ function takeRoot(path: string, state: RootfsState, index: number): void {
   state.hostNull = hostNull;
 }
 
+/** By descriptor: a path such as /proc/self/fd/N means what the container wants once its procfs is in place. */
 function applyPropagation(fd: number, dest: string, flags: readonly number[]): void {
   for (let i = 0; i < flags.length; i++) {
-    must(sys.mount("", `/proc/self/fd/${fd}`, "", flags[i] as number, ""), `set the propagation of ${dest}`);
+    const flag = flags[i] as number;
+    const below = (flag & c.MS_REC) !== 0 ? c.AT_RECURSIVE : 0;
+    const result = sys.mountSetattr(fd, "", c.AT_EMPTY_PATH | below, 0, 0, flag & ~c.MS_REC, -1);
+    must(result, `set the propagation of ${dest}`);
   }
 }
 
@@ -156,10 +160,11 @@ function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): v
     const below = sys.fstat(target);
     if (typeof below !== "number") data += `${data === "" ? "" : ","}mode=${(below.mode & 0o7777).toString(8)}`;
   }
-  let result = sys.mount(step.source, `/proc/self/fd/${target}`, step.fstype, step.flags, data);
+  must(sys.fchdir(target), `enter ${step.dest}`);
+  let result = sys.mount(step.source, ".", step.fstype, step.flags, data);
   if (result === -c.EINVAL && step.fstype === "devpts" && data.indexOf("gid=") >= 0) {
     // the tty group is not mapped in this user namespace
-    result = sys.mount(step.source, `/proc/self/fd/${target}`, step.fstype, step.flags, data.replace(/,?gid=\d+/, ""));
+    result = sys.mount(step.source, ".", step.fstype, step.flags, data.replace(/,?gid=\d+/, ""));
   }
   if (result < 0) throw callError(`mount ${step.fstype} at ${step.dest}`, result);
   sys.close(target);

@@ -72,15 +72,17 @@ export const resourcesShape: Shape = {
   unified: { "*": "s" },
 };
 
+export const mountsShape: Shape = [
+  { destination: "s!", type: "s", source: "s", options: ["s"], uidMappings: [mapping], gidMappings: [mapping] },
+];
+
 export const specShape: Shape = {
   ociVersion: "s!",
   process: processShape,
   root: { "!": "", path: "s!", readonly: "b" },
   hostname: "s",
   domainname: "s",
-  mounts: [
-    { destination: "s!", type: "s", source: "s", options: ["s"], uidMappings: [mapping], gidMappings: [mapping] },
-  ],
+  mounts: mountsShape,
   hooks: {
     prestart: [hook],
     createRuntime: [hook],

@@ -2,8 +2,8 @@ import { runtimeError } from "../lib/errors.ts";
 import { CAPABILITIES } from "./capabilities.ts";
 import { checkProcessRanges, checkRanges } from "./ranges.ts";
 import { checkShape } from "./shape.ts";
-import { processShape, resourcesShape, specShape } from "./shapes.ts";
-import type { CapabilitySet, Namespace, Process, Resources, Spec } from "./types.ts";
+import { mountsShape, processShape, resourcesShape, specShape } from "./shapes.ts";
+import type { CapabilitySet, Namespace, Process, Resources, Spec, SpecMount } from "./types.ts";
 
 const NAMESPACES = "pid network mount ipc uts user cgroup time";
 const PROPAGATIONS = "private rprivate slave rslave shared rshared unbindable runbindable";
@@ -38,6 +38,17 @@ export function validateProcess(raw: unknown, what: string): Process {
   return raw as Process;
 }
 
+/** The same for mounts that are added to or taken from a running container. */
+export function validateMounts(raw: unknown, what: string): readonly SpecMount[] {
+  const problems: string[] = [];
+  checkShape(raw, mountsShape, what, problems);
+  if (problems.length === 0) checkDestinations(raw as readonly SpecMount[], problems);
+  if (raw === null || raw === undefined) problems.push(`${what}: must be an array`);
+  if (problems.length > 0)
+    throw runtimeError("InvalidArgument", `invalid ${what}: ${problems.slice(0, 20).join("; ")}`);
+  return raw as readonly SpecMount[];
+}
+
 /** The same for the resources of an update (`what` names where they come from). */
 export function validateResources(raw: unknown, what: string): Resources {
   const problems: string[] = [];
@@ -55,11 +66,7 @@ function checkRules(spec: Spec, problems: string[]): void {
     problems.push(`ociVersion: must be a version such as 1.2.0, is "${spec.ociVersion}"`);
   if (!spec.process) problems.push("process: is required");
   else checkProcess(spec.process, problems);
-  const mounts = spec.mounts || [];
-  for (let i = 0; i < mounts.length; i++) {
-    if ((mounts[i] as { destination: string }).destination === "")
-      problems.push(`mounts[${i}].destination: must not be empty`);
-  }
+  checkDestinations(spec.mounts || [], problems);
   const hooks = spec.hooks || {};
   for (const kind in hooks) {
     const list = hooks[kind as "prestart"] || [];
@@ -71,6 +78,12 @@ function checkRules(spec: Spec, problems: string[]): void {
   }
   checkLinux(spec, problems);
   checkRanges(spec, problems);
+}
+
+function checkDestinations(mounts: readonly SpecMount[], problems: string[]): void {
+  for (let i = 0; i < mounts.length; i++) {
+    if ((mounts[i] as SpecMount).destination === "") problems.push(`mounts[${i}].destination: must not be empty`);
+  }
 }
 
 function checkProcess(process: Process, problems: string[]): void {
