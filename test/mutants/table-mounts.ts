@@ -153,7 +153,7 @@ export const MOUNT_ROWS: readonly Row[] = [
         edits: [
           {
             file: ROOTFS,
-            search: "  let result = sys.mount(step.source, `/proc/self/fd/${target}`, step.fstype, step.flags, data);",
+            search: '  let result = sys.mount(step.source, ".", step.fstype, step.flags, data);',
             replace:
               "  let result = sys.mount(step.source, `/proc/self/fd/${state.root}${step.dest}`, step.fstype, step.flags, data);",
           },
