@@ -71,12 +71,16 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /** Polls until `body` gives a truthy value. */
-export async function until<T>(what: string, body: () => T | Promise<T>, ms = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string | (() => string),
+  body: () => T | Promise<T>,
+  ms = 10_000,
+): Promise<NonNullable<T>> {
   const end = Date.now() + ms;
   for (;;) {
     const value = await body();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`timed out waiting for ${what}`);
+    if (Date.now() > end) throw new Error(`timed out waiting for ${typeof what === "string" ? what : what()}`);
     await sleep(50);
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { after, before, test } from "node:test";
-import { BERTH, helloSkip, probe, Store, until } from "./harness.ts";
+import { Terminal } from "../terminal.ts";
+import { BERTH, helloSkip, probe, Store } from "./harness.ts";
 
 const skip = probe("script") || helloSkip();
 const IMAGE = "berth.local/hello";
@@ -17,37 +17,10 @@ after(async () => {
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip, timeout: 60_000 }, body);
 
-/** berth on a terminal of its own (util-linux's script makes it): what it shows, and what somebody types. */
-class Terminal {
-  shown = "";
-  readonly code: Promise<number>;
-  readonly #child: ChildProcess;
-
-  constructor(...args: readonly string[]) {
-    const command = ["stty rows 33 cols 99;", "exec", BERTH, ...args].join(" ");
-    this.#child = spawn("script", ["-qec", command, "/dev/null"], {
-      env: store.env,
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-      this.shown += text;
-    });
-    this.code = new Promise((resolve) => this.#child.on("close", (code) => resolve(code ?? 128)));
-  }
-
-  type(text: string): void {
-    this.#child.stdin?.write(text);
-  }
-
-  /** Waits until the pattern was shown, after what earlier waits found. */
-  async sees(pattern: RegExp): Promise<void> {
-    const found = await until(`${pattern} in ${JSON.stringify(this.shown)}`, () => pattern.exec(this.shown));
-    this.shown = this.shown.slice(found.index + found[0].length);
-  }
-}
+const onTerminal = (...args: readonly string[]): Terminal => new Terminal([BERTH, ...args], store.env);
 
 t("run -it: a shell on a terminal of the same size, its code is ours", async () => {
-  const terminal = new Terminal("run", "--rm", "-it", "--network", "none", IMAGE, "sh");
+  const terminal = onTerminal("run", "--rm", "-it", "--network", "none", IMAGE, "sh");
   await terminal.sees(/# /);
   terminal.type("stty size; tty; exit 7\n");
   await terminal.sees(/33 99\r\n\/dev\/pts\/0\r\n/);
@@ -56,7 +29,7 @@ t("run -it: a shell on a terminal of the same size, its code is ours", async () 
 
 t("run -it: Ctrl-C is the program's, with an init too", async () => {
   for (const flags of [[], ["--init"]]) {
-    const terminal = new Terminal("run", "--rm", "-it", ...flags, "--network", "none", IMAGE, "sh");
+    const terminal = onTerminal("run", "--rm", "-it", ...flags, "--network", "none", IMAGE, "sh");
     await terminal.sees(/# /);
     terminal.type("sleep 1000\n");
     await terminal.sees(/sleep 1000\r\n/);
@@ -71,14 +44,14 @@ t("run -it: Ctrl-C is the program's, with an init too", async () => {
 });
 
 t("run -it, detach keys, attach: the container goes on, and what it shows is seen again", async () => {
-  const first = new Terminal("run", "-it", "--name", "shell", "--network", "none", IMAGE, "sh");
+  const first = onTerminal("run", "-it", "--name", "shell", "--network", "none", IMAGE, "sh");
   await first.sees(/# /);
   first.type("echo before\n");
   await first.sees(/before\r\n.*# /s);
   first.type("\x10\x11");
   assert.equal(await first.code, 0);
   assert.equal(store.berth("ps", "--format", "{{.Names}}").out, "shell\n");
-  const second = new Terminal("attach", "shell");
+  const second = onTerminal("attach", "shell");
   await new Promise((resolve) => setTimeout(resolve, 500));
   second.type("echo again; exit 5\n");
   await second.sees(/again\r\n/);
@@ -88,7 +61,7 @@ t("run -it, detach keys, attach: the container goes on, and what it shows is see
 
 t("exec -it: a second terminal in the container, as another user by name", async () => {
   store.berth("run", "-d", "--name", "host", "--network", "none", IMAGE, "sleep", "1000");
-  const terminal = new Terminal("exec", "-it", "-u", "nobody", "host", "sh");
+  const terminal = onTerminal("exec", "-it", "-u", "nobody", "host", "sh");
   await terminal.sees(/\$ /);
   terminal.type("id -u; stty size; exit 3\n");
   await terminal.sees(/65534\r\n33 99\r\n/);
