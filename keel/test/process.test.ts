@@ -134,3 +134,12 @@ test("execCPUAffinity: the last mask is the exec's", { skip: skip || twoCpus }, 
   });
   assert.match(keel("exec", bad.id, "true").err, /process\.execCPUAffinity\.initial: must be a list such as 0-3,8/);
 });
+
+const rdt = existsSync("/sys/fs/resctrl/schemata") ? "resctrl is mounted here" : false;
+
+test("intelRdt: without resctrl the reason is told before anything is made", { skip: skip || rdt }, () => {
+  const ran = sh("true", (spec) => {
+    spec.linux.intelRdt = { closID: "gold", memBwSchema: "MB:0=20" };
+  });
+  assert.match(ran.err, /apply linux\.intelRdt: no resctrl file system is mounted/);
+});

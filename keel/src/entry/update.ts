@@ -4,7 +4,7 @@ import { runtimeError } from "../lib/errors.ts";
 import { parseJson, readJson, readStdin } from "../lib/files.ts";
 import { runCommand } from "../lib/report.ts";
 import { parseBytes } from "../lib/units.ts";
-import { updateContainer } from "../run/update.ts";
+import { updateContainer, updateSchemata } from "../run/update.ts";
 import type { Resources } from "../spec/types.ts";
 
 /** Flag → section and field of the resources, and how its text is read. */
@@ -43,6 +43,11 @@ function update(): number {
   const id = oneId("update", parsed.rest);
   const file = parsed.values["resources"];
   updateContainer(id, file === undefined ? fromFlags(parsed) : readResources(file));
+  const { "l3-cache-schema": l3, "mem-bw-schema": bandwidth } = parsed.values;
+  const schemata: string[] = [];
+  if (l3) schemata.push(l3);
+  if (bandwidth) schemata.push(bandwidth);
+  if (schemata.length > 0) updateSchemata(id, schemata);
   return 0;
 }
 

@@ -23,6 +23,7 @@ export interface Described {
   readonly steps: readonly Step[];
   readonly process: ProcessPlan;
   readonly schedule: SchedulePlan;
+  readonly resctrl: object | undefined;
   readonly filter: { readonly program: Uint8Array; readonly notify: boolean } | undefined;
 }
 
@@ -40,6 +41,7 @@ export function describePlan(plan: Described): PlannedStep[] {
       gid: (plan.spec.linux || {}).gidMappings || [],
     });
   if (!early) describeCgroups(plan, steps);
+  if (plan.resctrl) steps.push({ by: "runtime", op: "resctrl", ...plan.resctrl });
   describeInit(plan, steps);
   steps.push({
     by: "runtime",

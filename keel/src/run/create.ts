@@ -24,6 +24,7 @@ import { findNetDevices, moveNetDevices } from "./netdevices.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
+import { joinResctrl, removeResctrl } from "./resctrl.ts";
 import { nextReport } from "./seccomp.ts";
 import { openSources } from "./sources.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
@@ -65,6 +66,7 @@ export interface Created {
 interface Undo {
   readonly id: string;
   readonly cgroups: string[];
+  readonly resctrl: string[];
   pid: number;
 }
 
@@ -74,7 +76,7 @@ export function createContainer(options: CreateOptions): Created {
   checkTerminal(plan.process.terminal, options);
   if (options.trace) startTrace("runtime");
   traced("state", () => claimId(options.id));
-  const undo: Undo = { id: options.id, cgroups: [], pid: -1 };
+  const undo: Undo = { id: options.id, cgroups: [], resctrl: [], pid: -1 };
   try {
     if (managerSocket() !== "") makeNotifyDir(options.id);
     return launch(options, plan, undo);
@@ -126,8 +128,10 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   if (netDevices.socket >= 0 && plan.userNamespace) moveNetDevices(netDevices, pid, true);
   closeAll([netDevices.socket]);
   if (!early) makeContainerCgroups(plan, undo);
+  const { resctrl } = plan;
+  if (resctrl) traced("resctrl", () => joinResctrl(resctrl, pid, undo.resctrl));
   sendGo(mine, "let the container's init go on");
-  const record = completeDraft(plan.draft, pid, undo.cgroups);
+  const record = completeDraft(plan.draft, pid, undo);
   prepareRecord(record, plan.text);
   awaitReady(mine, record, spec);
   traced("limits", () => applyResourceLimits(pid, plan.process));
@@ -182,12 +186,13 @@ function closeAll(fds: readonly number[]): void {
   for (let i = 0; i < fds.length; i++) if ((fds[i] as number) >= 0) sys.close(fds[i] as number);
 }
 
-function completeDraft(draft: Draft, pid: number, cgroups: readonly string[]): Record {
+function completeDraft(draft: Draft, pid: number, { cgroups, resctrl }: Undo): Record {
   const stat = processStat(pid);
   if (!stat) throw runtimeError("Internal", "start the container's init: it ended at once");
   draft.pid = pid;
   draft.startTime = stat[1];
   draft.cgroups = cgroups;
+  draft.resctrl = resctrl;
   return draft;
 }
 
@@ -239,5 +244,6 @@ function undoCreate(undo: Undo): void {
   } catch {
     // the first error is the one to tell; `keel delete --force` tries again
   }
+  removeResctrl(undo.resctrl);
   removeRecord(undo.id);
 }

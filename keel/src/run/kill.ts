@@ -12,6 +12,7 @@ import {
   statusOf,
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
+import { removeResctrl } from "./resctrl.ts";
 
 const KILL_ROUNDS = 200;
 
@@ -135,6 +136,7 @@ export function deleteContainer(id: string, force: boolean): void {
     }
   } else killLeft(record);
   removeCgroups(record.cgroups);
+  removeResctrl(record.resctrl);
   if (record.poststop) {
     try {
       runHooks("poststop", (readSpec(id).hooks || {}).poststop, ociState(record, "stopped"));

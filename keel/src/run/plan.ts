@@ -14,6 +14,7 @@ import { validateSpec } from "../spec/validate.ts";
 import type { Record } from "../state/store.ts";
 import { addNotify, managerSocket } from "./notify.ts";
 import { checkNamespacePaths } from "./nscheck.ts";
+import { findResctrl, planResctrl, type ResctrlPlan } from "./resctrl.ts";
 
 /** Everything that is decided before anything is touched. */
 export interface CreatePlan {
@@ -28,6 +29,7 @@ export interface CreatePlan {
   readonly process: ProcessPlan;
   readonly schedule: SchedulePlan;
   readonly filter: Filter | undefined;
+  readonly resctrl: ResctrlPlan | undefined;
   /** The state to come; pid, start time and cgroups are put in when there are any. */
   readonly draft: Draft;
 }
@@ -71,6 +73,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
   });
   const process = planProcess(spec.process as Process, linux.seccomp);
   const schedule = planSchedule(spec.process as Process, linux);
+  const resctrl = linux.intelRdt ? planResctrl(linux.intelRdt, options.id, findResctrl()) : undefined;
   const filter = linux.seccomp ? filterFor(linux.seccomp, options.dry ? "" : context().root) : undefined;
   const draft = draftOf(options.id, spec, bundle);
   draft.userNamespace = userNamespace;
@@ -87,6 +90,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
     process,
     schedule,
     filter,
+    resctrl,
     draft,
   };
 }
@@ -109,5 +113,6 @@ function draftOf(id: string, spec: Spec, bundle: string): Draft {
     userNamespace: false,
     unified: false,
     namespaces: 0,
+    resctrl: [],
   };
 }

@@ -9,6 +9,7 @@ import { writeAtomically } from "../lib/files.ts";
 import type { Resources, Spec } from "../spec/types.ts";
 import { validateResources } from "../spec/validate.ts";
 import { configPath, getRecord, type Record, readSpec, statusOf } from "../state/store.ts";
+import { writeSchemata } from "./resctrl.ts";
 
 interface Done {
   readonly fd: number;
@@ -47,6 +48,14 @@ export function updateContainer(id: string, asked: Resources): void {
   if (plan.devices && asked.devices && asked.devices.length > 0)
     attachDeviceProgram(record.cgroups[0] as string, plan.devices, true);
   saveResources(id, spec, merged);
+}
+
+/** New schemas for the container's resctrl group, which must be one that the runtime made. */
+export function updateSchemata(id: string, schemata: readonly string[]): void {
+  const [group] = getRecord(id).resctrl;
+  if (group === undefined)
+    throw runtimeError("FailedPrecondition", "update intelRdt: the container has no resctrl group of its own");
+  writeSchemata(group, schemata);
 }
 
 /** Two levels deep: a section that is asked for keeps the fields of its own that are not. */

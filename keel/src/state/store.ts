@@ -23,6 +23,8 @@ export interface Record {
   readonly poststart: boolean;
   readonly poststop: boolean;
   readonly userNamespace: boolean;
+  /** resctrl groups the runtime made; the first is the container's. */
+  readonly resctrl: readonly string[];
   /** CLONE_NEW* of all namespaces that config.json names, made or joined: what exec joins. */
   readonly namespaces: number;
 }
