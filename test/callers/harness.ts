@@ -26,7 +26,8 @@ export class Place {
   /** The hello image as the archive that all callers take. */
   archive(): string {
     const path = join(this.dir, "hello-docker.tar");
-    tool("skopeo", "copy", "-q", "--insecure-policy", `oci-archive:${HELLO_TAR}`, `docker-archive:${path}:${IMAGE}`);
+    if (!existsSync(path))
+      tool("skopeo", "copy", "-q", "--insecure-policy", `oci-archive:${HELLO_TAR}`, `docker-archive:${path}:${IMAGE}`);
     return path;
   }
 
