@@ -79,8 +79,13 @@ function listRecords(): Record[] {
   names.sort();
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
-    const record = name.charAt(0) === "." ? undefined : findRecord(name);
-    if (record) found.push(record);
+    try {
+      const record = name.charAt(0) === "." ? undefined : findRecord(name);
+      if (record) found.push(record);
+    } catch (thrown) {
+      // one broken state must not hide the others
+      sys.writeAll(2, `warning: ${(thrown as { message: string }).message}\n`);
+    }
   }
   return found;
 }

@@ -4,30 +4,9 @@ import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import { ensureDirs, parseJson, removeTree } from "../lib/files.ts";
 import type { Spec } from "../spec/types.ts";
+import { parseRecord, type Record } from "./record.ts";
 
-/** state.json below `<root>/<id>`: all that later commands need without reading config.json. */
-export interface Record {
-  readonly id: string;
-  readonly pid: number;
-  /** Field 22 of /proc/PID/stat: with the pid it names one process for ever. */
-  readonly startTime: string;
-  readonly bundle: string;
-  readonly rootfs: string;
-  readonly created: string;
-  readonly ociVersion: string;
-  readonly annotations: { readonly [key: string]: string };
-  /** Directories of the container's cgroup, one per hierarchy. */
-  readonly cgroups: readonly string[];
-  /** There is one, of version 2. */
-  readonly unified: boolean;
-  readonly poststart: boolean;
-  readonly poststop: boolean;
-  readonly userNamespace: boolean;
-  /** resctrl groups the runtime made; the first is the container's. */
-  readonly resctrl: readonly string[];
-  /** CLONE_NEW* of all namespaces that config.json names, made or joined: what exec joins. */
-  readonly namespaces: number;
-}
+export type { Record };
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 
@@ -72,7 +51,7 @@ export function publishState(id: string): void {
 export function findRecord(id: string): Record | undefined {
   const text = sys.readFile(`${containerDir(id)}/state.json`);
   if (typeof text === "number") return undefined;
-  return parseJson(text, `state of container ${id}`) as Record;
+  return parseRecord(text, id);
 }
 
 /** @throws NotFound `container does not exist`, the text that runc's callers look for. */
