@@ -68,6 +68,16 @@ const answers: { [name: string]: unknown } = {
     string(name);
     return CALLS.indexOf(name as string);
   },
+  seccompArch: (name: unknown) => {
+    string(name);
+    const index = ["NATIVE", ...ARCHITECTURES.split(" ")].indexOf(name as string);
+    return index < 0 ? -22 : index < 2 ? 0xc000003e : 0x40000000 + index;
+  },
+  seccompResolveFor: (arch: unknown, name: unknown) => {
+    number(arch);
+    string(name);
+    return CALLS.indexOf(name as string);
+  },
   seccompRule: (_: number, action: unknown, call: unknown, args: readonly unknown[]) => {
     number(action);
     number(call);
