@@ -18,6 +18,7 @@ export const RANKS: Readonly<Record<string, number>> = {
   sandboxes: 4,
   tasks: 4,
   repositories: 4,
+  remotes: 4,
   images: 5,
   containers: 5,
   engine: 6,

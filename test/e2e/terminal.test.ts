@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Terminal } from "../terminal.ts";
 import { BERTH, helloSkip, probe, Store } from "./harness.ts";
+import { Served } from "./served.ts";
 
 const skip = probe("script") || helloSkip();
 const IMAGE = "berth.local/hello";
@@ -74,4 +77,24 @@ t("-t without a terminal on stdin is refused by name of the flag", () => {
   assert.notEqual(ran.code, 0);
   assert.match(ran.err, /not a TTY/);
   assert.equal(store.berth("ps", "-aq").out, "");
+});
+
+t("login: user and password are asked for, and the password is not shown", async () => {
+  const users = join(store.dir, "users");
+  // `secret`, by bcrypt.
+  writeFileSync(users, "ann:$2b$05$3.K/3/8FLJsaqc8sNtdd2OferhMnR1bb6aFcXsTbcELomz/3V04qq\n");
+  const env = { ...store.env, BERTH_ROOT: join(store.dir, "locked") };
+  await using served = await Served.start(env, "--htpasswd", users);
+  const terminal = onTerminal("login", "--authfile", join(store.dir, "auth.json"), served.host);
+  await terminal.sees(/Username: /);
+  terminal.type("anx\x7fn\r");
+  await terminal.sees(/Password: /);
+  terminal.type("secreX\x7ft\r");
+  assert.equal(await terminal.code, 0, terminal.shown);
+  assert.match(terminal.shown, /Login Succeeded/);
+  assert.doesNotMatch(terminal.shown, /secre/);
+  const stopped = onTerminal("login", "-u", "ann", served.host);
+  await stopped.sees(/Password: /);
+  stopped.type("\x03");
+  assert.equal(await stopped.code, 130);
 });

@@ -143,11 +143,10 @@ function print(result: Result, host: Host): number | Promise<number> {
 /** Looks at the terminal with the first event: most runs have nothing to pull, and process.stderr costs 3 ms. */
 function lazyProgress(host: Host): Progress {
   let opened: Progress | undefined;
+  const open = (): Progress => (opened ??= openProgress(host));
   return {
-    onProgress: (event) => {
-      opened ??= openProgress(host);
-      opened.onProgress(event);
-    },
+    onProgress: (event) => open().onProgress(event),
+    onPush: (event) => open().onPush(event),
     end: () => opened?.end(),
   };
 }

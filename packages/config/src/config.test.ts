@@ -3,9 +3,14 @@ import { test } from "node:test";
 import { resolveConfig } from "./index.ts";
 
 test("config: a flag wins over the environment, the environment over the default", () => {
-  const env = { BERTH_ROOT: "/env/data", BERTH_RUN_ROOT: "/env/run" };
+  const env = { BERTH_ROOT: "/env/data", BERTH_RUN_ROOT: "/env/run", BERTH_REGISTRIES_CONF: "/env/r.conf" };
   const config = resolveConfig({ root: "/flag/data" }, env);
-  assert.deepEqual(config, { root: "/flag/data", runRoot: "/env/run", keelPath: "/usr/lib/berth/keel" });
+  assert.deepEqual(config, {
+    root: "/flag/data",
+    runRoot: "/env/run",
+    keelPath: "/usr/lib/berth/keel",
+    registriesConf: "/env/r.conf",
+  });
 });
 
 test("config: paths are absolute, and an empty variable counts as none", () => {

@@ -9,6 +9,8 @@ export interface Config {
   readonly runRoot: string;
   /** The low-level runtime, monitor and unpacker. Absolute. */
   readonly keelPath: string;
+  /** Which hosts serve what, as containers-registries.conf(5); it need not be there. Absolute. */
+  readonly registriesConf: string;
 }
 
 interface Setting {
@@ -29,6 +31,11 @@ const SETTINGS: Readonly<Record<keyof Config, Setting>> = {
       isRoot ? "/run/berth" : `${env["XDG_RUNTIME_DIR"] || `/tmp/berth-${process.getuid?.()}`}/berth`,
   },
   keelPath: { env: "BERTH_KEEL", fallback: () => "/usr/lib/berth/keel" },
+  registriesConf: {
+    env: "BERTH_REGISTRIES_CONF",
+    fallback: (env, isRoot) =>
+      `${isRoot ? "/etc" : env["XDG_CONFIG_HOME"] || `${homedir()}/.config`}/berth/registries.conf`,
+  },
 };
 
 /**
@@ -42,5 +49,10 @@ export function resolveConfig(flags: Partial<Config> = {}, env: NodeJS.ProcessEn
     const { env: variable, fallback } = SETTINGS[name];
     return resolve(flags[name] || env[variable] || fallback(env, isRoot));
   };
-  return Object.freeze({ root: value("root"), runRoot: value("runRoot"), keelPath: value("keelPath") });
+  return Object.freeze({
+    root: value("root"),
+    runRoot: value("runRoot"),
+    keelPath: value("keelPath"),
+    registriesConf: value("registriesConf"),
+  });
 }

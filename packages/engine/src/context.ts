@@ -3,6 +3,7 @@ import type { Config } from "@berth/config";
 import type { Content } from "@berth/content";
 import type { Images } from "@berth/images";
 import type { Networks } from "@berth/networks";
+import type { Remotes } from "@berth/remotes";
 import type { Repositories } from "@berth/repositories";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
@@ -17,6 +18,7 @@ export interface Context {
   readonly snapshots: Snapshots;
   readonly images: Images;
   readonly repositories: Repositories;
+  readonly remotes: Remotes;
   readonly networks: Networks;
   readonly volumes: Volumes;
   /** The OCI runtime's command line up to the subcommand. */

@@ -12,7 +12,7 @@ export type {
   Ulimit,
 } from "@berth/containers";
 export type { Image, PullOptions, PullProgress } from "@berth/images";
-export { isLoopback } from "@berth/registry";
+export type { ArtifactFile, Pushed, PushProgress, Remotes } from "@berth/remotes";
 export type { Repositories } from "@berth/repositories";
 export { type EngineOptions, openEngine } from "./open.ts";
 export type * from "./types.ts";

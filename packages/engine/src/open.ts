@@ -5,6 +5,7 @@ import * as containers from "@berth/containers";
 import * as content from "@berth/content";
 import * as images from "@berth/images";
 import { openNetworks } from "@berth/networks";
+import * as remotes from "@berth/remotes";
 import * as repositories from "@berth/repositories";
 import * as snapshots from "@berth/snapshots";
 import { openState } from "@berth/state";
@@ -45,6 +46,9 @@ export function openEngine(options: EngineOptions = {}): Engine {
       await settleAll(ctx);
       return ctx.images.remove(ref, removeOptions);
     },
+    push: (ref, pushOptions) => ctx.images.push(ref, pushOptions),
+    tag: (source, name) => ctx.images.tag(source, name),
+    remotes: ctx.remotes,
     repositories: ctx.repositories,
     collect: () => ctx.images.collect(),
     create: async (spec, createOptions) => {
@@ -73,12 +77,13 @@ export function openEngine(options: EngineOptions = {}): Engine {
 
 function openContext(options: EngineOptions): Context {
   const config = resolveConfig(options);
-  const { root, runRoot, keelPath } = config;
+  const { root, runRoot, keelPath, registriesConf } = config;
   const state = openState(join(root, "berth.db"), [
     ...content.migrations,
     ...snapshots.migrations,
     ...images.migrations,
     ...repositories.migrations,
+    ...remotes.migrations,
     ...volumes.migrations,
     ...containers.migrations,
   ]);
@@ -96,10 +101,12 @@ function openContext(options: EngineOptions): Context {
       content: blobs,
       snapshots: layers,
       keelPath,
+      registriesConf,
       inUse: () => containers.listImagesInUse(state.db),
       keptBlobs: () => served.usedBlobs(),
     }),
     repositories: served,
+    remotes: remotes.createRemotes({ state, registriesConf }),
     networks: openNetworks(),
     volumes: volumes.openVolumes({ state, root }),
     runtime: [keelPath, "--root", runtimeRoot(config)],

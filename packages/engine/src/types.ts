@@ -1,6 +1,7 @@
 import type { BoundPort, ContainerMount, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
 import type { Image, PullOptions } from "@berth/images";
 import type { ExitRecord } from "@berth/protocol";
+import type { Pushed, PushOptions, Remotes } from "@berth/remotes";
 import type { Repositories } from "@berth/repositories";
 
 /** How `create` and `run` deal with a missing image. */
@@ -126,6 +127,10 @@ export interface EngineInfo {
  */
 export interface Engine extends AsyncDisposable {
   pull(ref: string, options?: PullOptions): Promise<Image>;
+  /** Uploads an image under its name, or all images of its repository. */
+  push(ref: string, options?: PushOptions & { readonly allTags?: boolean | undefined }): Promise<readonly Pushed[]>;
+  /** Gives an image another name. */
+  tag(source: string, name: string): void;
   load(path: string, options?: PullOptions): Promise<readonly Image[]>;
   images(): readonly Image[];
   image(ref: string): Image;
@@ -134,6 +139,8 @@ export interface Engine extends AsyncDisposable {
     ref: string,
     options?: { readonly force?: boolean },
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly string[] }>;
+  /** Registries, by name. */
+  readonly remotes: Remotes;
   /** What this data root serves to others as a registry. */
   readonly repositories: Repositories;
   /** Removes blobs and layers that neither images nor repositories need. */

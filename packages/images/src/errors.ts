@@ -24,6 +24,9 @@ export const severalNames = (ref: string, names: readonly string[]): BerthError 
     },
   );
 
+export const noTag = (name: string): BerthError =>
+  new BerthError("InvalidArgument", `name an image ${name}: a digest is no name`, { hint: "give it a tag: NAME:TAG" });
+
 export const noPlatform = (what: string, want: Platform, have: readonly Platform[]): BerthError =>
   new BerthError("NotFound", `read image ${what}: no image for platform ${formatPlatform(want)}`, {
     hint: `it is there for ${have.map(formatPlatform).join(", ") || "no platform at all"}: choose one with --platform`,

@@ -1,16 +1,17 @@
 import type { Content } from "@berth/content";
-import { type Digest, formatReference, parseReference, repositoryOf } from "@berth/oci";
+import { type Digest, formatReference, parseReference, type Reference, repositoryOf } from "@berth/oci";
+import { type HostsOptions, type Pushed, type PushOptions, parseName } from "@berth/remotes";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
 import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
-import { ambiguous, inUse, noSuchImage, severalNames } from "./errors.ts";
-import type { PullTarget } from "./pull.ts";
+import { ambiguous, inUse, noSuchImage, noTag, severalNames } from "./errors.ts";
+import type { Target } from "./obtain.ts";
 import * as store from "./store.ts";
 import type { Image, Images, PullOptions } from "./types.ts";
 
 const MAX_LAYER_BYTES = 64 * 1024 ** 3;
 
-export interface ImagesOptions {
+export interface ImagesOptions extends HostsOptions {
   /** Opened with the `migrations` of content, snapshots and images (one list, any order). */
   readonly state: State;
   readonly content: Content;
@@ -21,10 +22,6 @@ export interface ImagesOptions {
   readonly inUse: () => ReadonlySet<Digest>;
   /** Blobs that garbage collection leaves although no image needs them. */
   readonly keptBlobs?: () => ReadonlySet<Digest>;
-  /** Registry hosts (`host[:port]`) that may be spoken to by plain HTTP; loopback always may. */
-  readonly insecureRegistries?: readonly string[];
-  /** PEM file of extra certificate authorities for every registry (besides the system's and certs.d). */
-  readonly caFile?: string | undefined;
   /** Limit of one unpacked layer's tar stream, bytes; default 64 GiB. */
   readonly maxLayerBytes?: number;
 }
@@ -57,7 +54,29 @@ class ImageStore implements Images {
 
   async pull(ref: string, options: PullOptions = {}): Promise<Image> {
     const { pull } = await import("./pull.ts");
-    return this.#read(await pull(ref, this.#target(), options), ref);
+    return this.#read(await pull(this.#parse(ref), this.#target(), this.#options, options), ref);
+  }
+
+  async push(
+    ref: string,
+    options: PushOptions & { readonly allTags?: boolean | undefined } = {},
+  ): Promise<readonly Pushed[]> {
+    const images = options.allTags ? this.#allTags(ref) : [{ ref: this.#toPush(ref), image: this.get(ref) }];
+    // What is being pushed stays until it is there.
+    const digests = images.flatMap(({ image }) => [
+      image.manifest.digest,
+      image.id,
+      ...image.layers.map((l) => l.digest),
+    ]);
+    using _hold = this.#state.hold(digests);
+    const { push } = await import("./push.ts");
+    return await push(images, { content: this.#stores.content, hosts: this.#options }, options);
+  }
+
+  tag(source: string, name: string): void {
+    const ref = this.#parse(name);
+    if (ref.digest !== undefined) throw noTag(name);
+    this.#state.transaction(() => store.writeName(this.#state.db, formatReference(ref), this.get(source).id));
   }
 
   async load(path: string, options: PullOptions = {}): Promise<readonly Image[]> {
@@ -96,9 +115,29 @@ class ImageStore implements Images {
     await sweep(this.#stores, collected);
   }
 
-  #target(): PullTarget {
-    const { keelPath, caFile, insecureRegistries = [], maxLayerBytes = MAX_LAYER_BYTES } = this.#options;
-    return { ...this.#stores, keelPath, caFile, insecureRegistries, maxLayerBytes };
+  /** Short names by their aliases. */
+  #parse(text: string): Reference {
+    return parseName(text, this.#options);
+  }
+
+  #toPush(text: string): Reference {
+    const ref = this.#parse(text);
+    if (ref.digest !== undefined) throw noTag(text);
+    return ref;
+  }
+
+  /** Every image that has a name in this repository. */
+  #allTags(text: string): readonly { readonly ref: Reference; readonly image: Image }[] {
+    const repository = repositoryOf(this.#parse(text));
+    const names = this.list().flatMap((image) => image.names.map((name) => ({ ref: parseReference(name), image })));
+    const found = names.filter(({ ref }) => repositoryOf(ref) === repository);
+    if (found.length === 0) throw noSuchImage(text);
+    return found;
+  }
+
+  #target(): Target {
+    const { keelPath, maxLayerBytes = MAX_LAYER_BYTES } = this.#options;
+    return { ...this.#stores, keelPath, maxLayerBytes };
   }
 
   #find(ref: string): Hit | undefined {
@@ -115,7 +154,7 @@ class ImageStore implements Images {
   }
 
   #findByName(ref: string): Hit | undefined {
-    const parsed = parseReference(ref);
+    const parsed = this.#parse(ref);
     const repository = repositoryOf(parsed);
     if (parsed.digest !== undefined) {
       const id = store.findIdByDigest(this.#state.db, repository, parsed.digest);

@@ -1,29 +1,18 @@
-import { type Digest, formatReference, parseReference, type Reference, repositoryOf } from "@berth/oci";
-import { openRegistry } from "@berth/registry";
+import { type Digest, formatReference, type Reference, repositoryOf } from "@berth/oci";
+import { type HostsOptions, loadHosts } from "@berth/remotes";
 import { obtain, type Target } from "./obtain.ts";
 import type { PullOptions } from "./types.ts";
 
-export interface PullTarget extends Target {
-  readonly insecureRegistries: readonly string[];
-  readonly caFile: string | undefined;
-}
-
-/** Downloads and unpacks an image; returns its id. */
-export async function pull(text: string, target: PullTarget, options: PullOptions): Promise<Digest> {
-  const ref = parseReference(text);
-  const { domain, path } = ref;
-  const insecure = target.insecureRegistries.includes(domain);
-  using registry = openRegistry({ domain, insecure, caFile: target.caFile });
+/** Downloads and unpacks an image, from the hosts that serve its name; returns its id. */
+export async function pull(ref: Reference, target: Target, hosts: HostsOptions, options: PullOptions): Promise<Digest> {
+  const { Hosts, sourceOf } = await loadHosts();
+  using open = new Hosts(hosts);
   target.content.recover();
   await target.snapshots.recover();
-  const root = await registry.fetchManifest(path, ref.digest ?? ref.tag ?? "latest", options.signal);
+  const root = await open.find(ref, options.signal);
   return await obtain(root, {
     target,
-    source: {
-      what: formatReference(ref),
-      fetchManifest: (digest, signal) => registry.fetchManifest(path, digest, signal),
-      fetchBlob: (digest, offset, signal) => registry.fetchBlob(path, digest, { offset, signal }),
-    },
+    source: { what: formatReference(ref), ...sourceOf(root.sources) },
     platform: options.platform,
     name: nameOf(ref),
     repository: repositoryOf(ref),

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Content, digestOf } from "@berth/content";
 import {
+  algorithmOf,
   architectureOf,
   CONFIG_TYPES,
   type Descriptor,
@@ -56,12 +57,11 @@ export async function resolve(root: Root, options: ResolveOptions): Promise<Reso
   const host = hostPlatform();
   const want = options.platform === undefined ? host : parsePlatform(options.platform, host);
   const documents: Digest[] = [];
-  let { bytes, contentType } = root;
+  let { bytes, contentType, digest = digestOf(bytes) } = root;
   for (let depth = 0; ; depth++) {
-    const digest = digestOf(bytes);
     const document = parseManifest(bytes, `manifest ${digest} of ${source.what}`, contentType);
     hold([digest]);
-    documents.push(content.put(bytes));
+    documents.push(content.put(bytes, algorithmOf(digest)));
     if (document.kind === "manifest") {
       const config = await fetchConfig(document, options);
       checkPlatform(config, want, options);
@@ -75,6 +75,7 @@ export async function resolve(root: Root, options: ResolveOptions): Promise<Reso
       throw noPlatform(source.what, want, have as readonly Platform[]);
     }
     ({ bytes, contentType = "" } = await fetchDocument(entry, options));
+    digest = entry.digest;
   }
 }
 
@@ -84,7 +85,8 @@ async function fetchDocument(entry: Descriptor, options: ResolveOptions): Promis
   if (content.has(entry.digest)) return { bytes: content.read(entry.digest), contentType: entry.mediaType };
   const fetched = await source.fetchManifest(entry.digest, signal);
   if (fetched.bytes.length !== entry.size) throw wrongSize(entry, fetched.bytes.length);
-  if (digestOf(fetched.bytes) !== entry.digest) throw wrongDigest(entry.digest, digestOf(fetched.bytes));
+  const got = digestOf(fetched.bytes, algorithmOf(entry.digest));
+  if (got !== entry.digest) throw wrongDigest(entry.digest, got);
   return fetched;
 }
 

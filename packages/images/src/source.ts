@@ -17,4 +17,6 @@ export interface Source {
 export interface Root {
   readonly bytes: Buffer;
   readonly contentType?: string;
+  /** Of `bytes`; default: its sha-256. */
+  readonly digest?: Digest;
 }

@@ -1,4 +1,5 @@
 import type { Descriptor, Digest, ImageConfig } from "@berth/oci";
+import type { Pushed, PushOptions } from "@berth/remotes";
 
 /** One image in the local store: a config with its unpacked layers, and the names that point at it. */
 export interface Image {
@@ -38,6 +39,10 @@ export interface PullOptions {
 export interface Images {
   /** Downloads and unpacks; what is there already is not fetched again. */
   pull(ref: string, options?: PullOptions): Promise<Image>;
+  /** Uploads the image under its name, or all images of its repository; what the registry has is not sent. */
+  push(ref: string, options?: PushOptions & { readonly allTags?: boolean | undefined }): Promise<readonly Pushed[]>;
+  /** Gives the image another name. */
+  tag(source: string, name: string): void;
   /** Reads an OCI layout (directory or tar) or docker archive (tar, may be gzip or zstd). */
   load(path: string, options?: PullOptions): Promise<readonly Image[]>;
   /** By name (normalised as docker does), `name@digest`, id or unique id prefix (≥ 4 hex digits). */

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { BerthError, errnoOf } from "@berth/base";
+import { isLoopback } from "@berth/registry";
 import { answerBlob } from "./blobs.ts";
 import { notAllowed, Refusal, refusalOf, replyOf } from "./errors.ts";
 import { answerCatalog, answerReferrers, answerTags } from "./lists.ts";
@@ -44,6 +45,7 @@ export async function openRegistryServer(options: RegistryServerOptions): Promis
   await listen(server, host, port);
   return {
     url: `${tls === undefined ? "http" : "https"}://${addressOf(server, host)}`,
+    isLocal: isLoopback(host),
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise((done) => server.close(done));
       server.closeIdleConnections();

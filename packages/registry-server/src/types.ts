@@ -25,6 +25,8 @@ export interface RegistryServerOptions {
 export interface RegistryServer extends AsyncDisposable {
   /** `http://127.0.0.1:5000` */
   readonly url: string;
+  /** True if only this machine can reach it. */
+  readonly isLocal: boolean;
 }
 
 /** One request on its way. */

@@ -38,7 +38,7 @@ export class Authenticator {
   /**
    * Gets a header for the challenge of a 401; undefined when none can be had.
    *
-   * @param scope `repository:<path>:pull`
+   * @param scope `repository:<path>:pull`, several separated by spaces, or empty to log in only
    */
   async answer(header: string, scope: string, request: HttpRequest): Promise<string | undefined> {
     const challenges = parseChallenges(header);
@@ -104,7 +104,7 @@ function answerBasic(challenges: readonly Challenge[], credentials: Credentials 
 function planTokenRequest(realm: URL, ask: Ask): Pick<HttpRequest, "url" | "method" | "headers" | "body"> {
   const { credentials } = ask;
   const { service } = ask.challenge.params;
-  const scope = ask.challenge.params["scope"] || ask.scope;
+  const scope = mergeScopes(ask.challenge.params["scope"] ?? "", ask.scope);
   if (credentials?.kind === "identity") {
     const secret = { grant_type: "refresh_token", refresh_token: credentials.token };
     const body = new URLSearchParams({ ...secret, client_id: "berth", service: service ?? "", scope }).toString();
@@ -112,8 +112,16 @@ function planTokenRequest(realm: URL, ask: Ask): Pick<HttpRequest, "url" | "meth
   }
   const url = new URL(realm);
   if (service !== undefined) url.searchParams.set("service", service);
-  for (const one of scope.split(" ")) url.searchParams.append("scope", one);
+  for (const one of scope.split(" ").filter(Boolean)) url.searchParams.append("scope", one);
   return { url, headers: credentials?.kind === "basic" ? { authorization: basicHeader(credentials) } : {} };
+}
+
+/** What the server wants, and what else the request is for (a blob of another repository), each resource once. */
+function mergeScopes(wanted: string, own: string): string {
+  const resourceOf = (scope: string): string => scope.slice(0, scope.lastIndexOf(":"));
+  const first = wanted.split(" ").filter(Boolean);
+  const known = new Set(first.map(resourceOf));
+  return [...first, ...own.split(" ").filter((scope) => scope !== "" && !known.has(resourceOf(scope)))].join(" ");
 }
 
 function basicHeader(credentials: { readonly username: string; readonly password: string }): string {

@@ -2,8 +2,7 @@ import { BerthError, type BerthErrorOptions, errnoOf } from "@berth/base";
 
 const CONNECT_HINT = "check the registry's name, its port and the network; plain HTTP works for loopback hosts only";
 
-const LOGIN_HINT =
-  "check the name; if the repository is private, log in to the registry (docker login writes the file that Berth reads)";
+const LOGIN_HINT = "check the name; if the repository is private, log in to the registry: berth login";
 
 /** Retrying may help: the connection broke or the server was busy. */
 export class TransientError extends Error {
@@ -43,7 +42,7 @@ export function isWrongProtocol(error: unknown): boolean {
 /** An error of the connection as what to do about it. */
 export function connectionError(what: string, url: URL, error: unknown): unknown {
   if (error instanceof BerthError || error instanceof TransientError) return error;
-  if (error instanceof Error && error.name === "AbortError") return error;
+  if (error instanceof Error && error.name === "AbortError") return cancelled(what, error);
   const code = codeOf(error);
   const why = code || (error instanceof Error ? error.message : String(error));
   if (/CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS/.test(code)) {
@@ -58,6 +57,10 @@ export function connectionError(what: string, url: URL, error: unknown): unknown
   });
   return PASSING.includes(code) ? new TransientError(known) : errnoOf(error) || code ? known : error;
 }
+
+/** The caller wants no more. */
+export const cancelled = (what: string, cause: unknown): BerthError =>
+  new BerthError("Cancelled", `${what}: interrupted`, { cause });
 
 /** No byte came for too long. */
 export const idleTimeout = (what: string, url: URL, ms: number): TransientError =>
@@ -86,6 +89,13 @@ export function statusError(what: string, response: FailedResponse): BerthError 
     return make("Unauthenticated", "repository does not exist or may require authorization", LOGIN_HINT);
   if (status === 403) return make("PermissionDenied", `${host} denies access`, LOGIN_HINT);
   if (status === 404) return make("NotFound", `not found in ${host}`, "check the name and the tag");
+  if (status === 405 || /^UNSUPPORTED\b/.test(said)) {
+    return make("Unimplemented", `${host} does not allow it`, "its operator decides what is allowed");
+  }
+  if (status === 413) return make("ResourceExhausted", `it is too large for ${host}`);
+  if (/^DIGEST_INVALID\b/.test(said)) {
+    return make("DataLoss", `${host} got other bytes`, "push again; if it repeats, a proxy changes the bytes");
+  }
   if (status === 429 || status === 408 || status >= 500) {
     const why = status === 429 ? `${host} allows no more requests now` : `${host} answered ${status}`;
     return new TransientError(make("Unavailable", why, "try again later"), retryAfterMs(response.retryAfter));

@@ -6,14 +6,24 @@ import type { Certificates } from "./tls.ts";
 import { systemAuthorities } from "./tls.ts";
 
 const IDLE_MS = 60_000;
+/** After an upload the server may have to read all of it once more. */
+const IDLE_UPLOAD_MS = 300_000;
 const MAX_REDIRECTS = 10;
 const MAX_SOCKETS = 8;
 
+export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** Bytes that are made while they are sent; a broken request may ask for them again. */
+export interface StreamedBody {
+  readonly length: number;
+  readonly open: () => AsyncIterable<Uint8Array>;
+}
+
 export interface HttpRequest {
   readonly url: URL;
-  readonly method?: "GET" | "POST";
+  readonly method?: Method;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array | StreamedBody | undefined;
   /** Begins messages: what the request is for. */
   readonly what: string;
   readonly signal?: AbortSignal | undefined;
@@ -92,19 +102,58 @@ type Open = typeof import("node:http").request;
 /** One request and the head of its answer. */
 function exchange(open: Open, agent: import("node:http").Agent, request: HttpRequest): Promise<IncomingMessage> {
   const { url, what, signal } = request;
+  const { body } = request;
+  const stream = typeof body === "object" && "open" in body ? body : undefined;
+  const timeout = stream === undefined ? IDLE_MS : IDLE_UPLOAD_MS;
+  const length = stream?.length ?? Buffer.byteLength((body as string | Uint8Array | undefined) ?? "");
+  const hasBody = body !== undefined || !["GET", "HEAD", "DELETE"].includes(request.method ?? "GET");
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(connectionError(what, url, error));
     const options = {
       agent,
       method: request.method ?? "GET",
-      headers: { "user-agent": "berth", "accept-encoding": "identity", ...request.headers },
-      timeout: IDLE_MS,
+      headers: {
+        "user-agent": "berth",
+        "accept-encoding": "identity",
+        ...(hasBody ? { "content-length": String(length) } : {}),
+        ...request.headers,
+      },
+      timeout,
       ...(signal === undefined ? {} : { signal }),
     };
-    const sent = open(url, options, resolve);
-    sent.on("timeout", () => sent.destroy(idleTimeout(what, url, IDLE_MS)));
+    const sent = open(url, options, (response) => {
+      // An answer before the end of the body is a refusal: the rest is not sent, so the connection is of no more use.
+      response.on("close", () => sent.writableFinished || sent.destroy());
+      resolve(response);
+    });
+    sent.on("timeout", () => sent.destroy(idleTimeout(what, url, timeout)));
     sent.on("error", fail);
-    sent.end(request.body);
+    if (stream === undefined) sent.end(body);
+    else pump(stream, sent).catch((error: unknown) => sent.destroy(error instanceof Error ? error : undefined));
+  });
+}
+
+/** Sends a body until its end, or until there is an answer. */
+async function pump(body: StreamedBody, sent: import("node:http").ClientRequest): Promise<void> {
+  let isAnswered = false;
+  sent.once("response", () => {
+    isAnswered = true;
+  });
+  for await (const chunk of body.open()) {
+    if (isAnswered || sent.destroyed) return;
+    if (!sent.write(chunk)) await writable(sent);
+  }
+  if (!isAnswered) sent.end();
+}
+
+/** Resolves when there is room for more, an answer, or the end of the connection. */
+function writable(sent: import("node:http").ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      for (const name of ["drain", "close", "response"]) sent.off(name, done);
+      resolve();
+    };
+    for (const name of ["drain", "close", "response"]) sent.once(name, done);
   });
 }
 

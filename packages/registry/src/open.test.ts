@@ -229,12 +229,16 @@ test("fetchBlob: another range than asked for is refused", async () => {
   await assert.rejects(readAll(registry.fetchBlob("a", DIGEST, { offset: 5 })), (e) => isCode(e, "Unavailable"));
 });
 
-test("fetchBlob: an abort ends it at once", async () => {
+test("an abort ends a download or a question at once as Cancelled", async () => {
   await using server = await serve((_, response) => void response.write("x"));
   using registry = open(server.host);
   const stop = new AbortController();
   setTimeout(() => stop.abort(), 50);
-  await assert.rejects(readAll(registry.fetchBlob("a", DIGEST, { signal: stop.signal })), { name: "AbortError" });
+  await assert.rejects(readAll(registry.fetchBlob("a", DIGEST, { signal: stop.signal })), (e) =>
+    isCode(e, "Cancelled"),
+  );
+  const early = AbortSignal.abort();
+  await assert.rejects(registry.fetchManifest("a", "t", early), (e) => isCode(e, "Cancelled"));
 });
 
 test("a loopback server that resets a plain connection is asked by plain HTTP again", async () => {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isCode } from "@berth/base";
+import { dockerConfigPath } from "./auth-file.ts";
 import { parseChallenges } from "./challenge.ts";
-import { dockerConfigPath, findCredentials } from "./credentials.ts";
+import { findCredentials, removeCredentials, saveCredentials } from "./credentials.ts";
 import { isLoopback, planEndpoint } from "./endpoint.ts";
 import { planWait } from "./retry.ts";
 import { readCertificates } from "./tls.ts";
@@ -69,16 +70,17 @@ test("planWait: grows, honours Retry-After, and has an upper limit", () => {
 
 function dockerConfig() {
   const dir = mkdtempSync(join(tmpdir(), "berth-auth-"));
-  const path = dockerConfigPath({ DOCKER_CONFIG: dir });
+  const env = { DOCKER_CONFIG: dir, HOME: dir, XDG_RUNTIME_DIR: join(dir, "run") };
+  const path = dockerConfigPath(env);
   const write = (doc: unknown): void => writeFileSync(path, JSON.stringify(doc));
-  return { dir, path, write, [Symbol.dispose]: () => rmSync(dir, { recursive: true }) };
+  return { dir, path, env, write, [Symbol.dispose]: () => rmSync(dir, { recursive: true }) };
 }
 
 const AUTH = Buffer.from("me:pass:word").toString("base64");
 
 test("findCredentials: docker's config.json, also with URL keys, tokens and Docker Hub's old key", async () => {
   using config = dockerConfig();
-  const find = (domain: string) => findCredentials(config.path, domain);
+  const find = (domain: string) => findCredentials(config.env, domain);
   assert.equal(await find("r.io"), undefined);
   config.write({
     auths: {
@@ -120,7 +122,7 @@ test("findCredentials: a credential helper is asked for its registries; one that
     credHelpers: { "a.io": "good", "b.io": "bad", "c.io": "../evil", "d.io": "absent" },
     auths: { "x.io": { auth: AUTH } },
   });
-  const find = (domain: string) => findCredentials(config.path, domain);
+  const find = (domain: string) => findCredentials(config.env, domain);
   assert.deepEqual(await find("a.io"), { kind: "basic", username: "u", password: "for a.io" });
   assert.deepEqual(await find("x.io"), { kind: "basic", username: "me", password: "pass:word" });
   assert.equal(await find("c.io"), undefined);
@@ -147,4 +149,79 @@ test("readCertificates: authorities and a client certificate of one host, none o
   } finally {
     rmSync(dir, { recursive: true });
   }
+});
+
+test("findCredentials: podman's file, with keys of repositories; the file named for all tools comes first", async () => {
+  using config = dockerConfig();
+  const auth = (user: string) => ({ auth: Buffer.from(`${user}:p`).toString("base64") });
+  const userOf = async (domain: string, repository?: string, env = config.env) => {
+    const found = await findCredentials(env, domain, repository);
+    return found?.kind === "basic" ? found.username : undefined;
+  };
+  mkdirSync(join(config.dir, "run/containers"), { recursive: true });
+  writeFileSync(
+    join(config.dir, "run/containers/auth.json"),
+    JSON.stringify({ auths: { "q.io/org/app": auth("app"), "q.io/org": auth("org"), "q.io": auth("host") } }),
+  );
+  assert.equal(await userOf("q.io", "org/app"), "app");
+  assert.equal(await userOf("q.io", "org/other"), "org");
+  assert.equal(await userOf("q.io", "organ/app"), "host");
+  assert.equal(await userOf("q.io"), "host");
+  config.write({ auths: { "q.io": auth("docker") } });
+  assert.equal(await userOf("q.io", "org/app"), "docker");
+  const file = join(config.dir, "own.json");
+  writeFileSync(file, JSON.stringify({ auths: { "q.io": auth("own") } }));
+  assert.equal(await userOf("q.io", "org/app", { ...config.env, REGISTRY_AUTH_FILE: file } as never), "own");
+});
+
+test("saveCredentials and removeCredentials: what others wrote stays, only the owner may read", async () => {
+  using config = dockerConfig();
+  const { env, path } = config;
+  config.write({ auths: { "a.io": { auth: AUTH } }, detachKeys: "ctrl-x" });
+  const me = { username: "u", password: "p:q" };
+  assert.deepEqual(await saveCredentials(env, "b.io:5000", me), { path, helper: undefined });
+  await saveCredentials(env, "docker.io", me);
+  assert.deepEqual(await findCredentials(env, "b.io:5000"), { kind: "basic", ...me });
+  assert.deepEqual(await findCredentials(env, "docker.io"), { kind: "basic", ...me });
+  const doc = JSON.parse(readFileSync(path, "utf8"));
+  assert.equal(doc.detachKeys, "ctrl-x");
+  assert.deepEqual(Object.keys(doc.auths), ["a.io", "b.io:5000", "https://index.docker.io/v1/"]);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(await removeCredentials(env, "b.io:5000"), true);
+  assert.equal(await removeCredentials(env, "b.io:5000"), false);
+  assert.equal(await findCredentials(env, "b.io:5000"), undefined);
+  assert.deepEqual(await findCredentials(env, "a.io"), { kind: "basic", username: "me", password: "pass:word" });
+  const elsewhere = join(config.dir, "new/auth.json");
+  await saveCredentials(env, "docker.io", me, elsewhere);
+  assert.deepEqual(Object.keys(JSON.parse(readFileSync(elsewhere, "utf8")).auths), ["docker.io"]);
+});
+
+test("saveCredentials: a credential helper keeps the secret, which stands in no file and no argument", async (t) => {
+  using config = dockerConfig();
+  const kept = join(config.dir, "kept");
+  writeFileSync(
+    join(config.dir, "docker-credential-keeper"),
+    `#!/bin/sh
+echo "$*" >>${kept}.args
+case $1 in
+store) cat >${kept} ;;
+get) [ -f ${kept} ] && cat ${kept} || { echo credentials not found in native keychain; exit 1; } ;;
+erase) rm ${kept} ;;
+esac
+`,
+    { mode: 0o755 },
+  );
+  const { PATH } = process.env;
+  process.env["PATH"] = `${config.dir}:${PATH}`;
+  t.after(() => {
+    process.env["PATH"] = PATH;
+  });
+  config.write({ credsStore: "keeper" });
+  const me = { username: "u", password: "the-secret" };
+  assert.equal((await saveCredentials(config.env, "r.io", me)).helper, "keeper");
+  assert.deepEqual(await findCredentials(config.env, "r.io"), { kind: "basic", ...me });
+  assert.doesNotMatch(readFileSync(config.path, "utf8"), /secret/);
+  assert.equal(await removeCredentials(config.env, "r.io"), true);
+  assert.equal(await removeCredentials(config.env, "r.io"), false);
+  assert.doesNotMatch(readFileSync(`${kept}.args`, "utf8"), /secret/);
 });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { TransientError } from "./errors.ts";
+import { cancelled, TransientError } from "./errors.ts";
 
 const ATTEMPTS = 5;
 const FIRST_WAIT_MS = 200;
@@ -16,5 +16,20 @@ export async function backOff(error: unknown, attempt: number, signal: AbortSign
   if (!(error instanceof TransientError)) throw error;
   if (attempt >= ATTEMPTS - 1) throw error.final;
   const ms = planWait(attempt, error.retryAfterMs, Math.random());
-  await sleep(ms, undefined, signal === undefined ? {} : { signal });
+  try {
+    await sleep(ms, undefined, signal === undefined ? {} : { signal });
+  } catch (stopped) {
+    throw cancelled(error.final.message, stopped);
+  }
+}
+
+/** Does something until it succeeds, fails for good, or has failed too often. */
+export async function persist<T>(signal: AbortSignal | undefined, body: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await body();
+    } catch (error) {
+      await backOff(error, attempt, signal);
+    }
+  }
 }

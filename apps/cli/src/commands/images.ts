@@ -70,8 +70,8 @@ async function pullImage(
   [ref = ""]: readonly string[],
   flags: { readonly platform: string | undefined; readonly quiet: boolean },
 ): Promise<Outcome> {
-  const name = formatReference(parseReference(ref));
   const engine = await context.engine();
+  let name = formatReference(parseReference(ref));
   using router = routeSignals();
   const before = engine.findImage(ref)?.id;
   const progress = flags.quiet ? undefined : context.progress();
@@ -80,7 +80,8 @@ async function pullImage(
     platform: flags.platform,
     signal: router.signal,
     onProgress: (event) => {
-      if (event.kind === "resolved") digest = event.digest;
+      // Short names may have aliases.
+      if (event.kind === "resolved") ({ digest, ref: name } = event);
       progress?.onProgress(event);
     },
   });

@@ -1,12 +1,16 @@
 import type { Command } from "../command.ts";
+import { artifactPull, artifactPush } from "./artifact.ts";
 import { exec } from "./exec.ts";
 import { images, load, pull, rmi } from "./images.ts";
 import { containerInspect, imageInspect, inspect } from "./inspect.ts";
 import { kill, restart, rm, stop, wait } from "./lifecycle.ts";
+import { login, logout } from "./login.ts";
 import { logs } from "./logs.ts";
+import { manifestAnnotate, manifestCreate, manifestInspect, manifestPush, manifestRm } from "./manifest.ts";
 import { metaCommands } from "./meta.ts";
 import { ps } from "./ps.ts";
-import { registryServe } from "./registry.ts";
+import { copy, push, tag } from "./push.ts";
+import { registryReferrers, registryRm, registryServe, registryTags } from "./registry.ts";
 import { create, run } from "./run.ts";
 import { attach, start } from "./start.ts";
 import { info, version } from "./system.ts";
@@ -30,16 +34,31 @@ export const COMMANDS: readonly Command[] = [
   imageInspect,
   images,
   pull,
+  push,
+  tag,
+  copy,
   load,
   rmi,
+  login,
+  logout,
+  artifactPush,
+  artifactPull,
+  manifestCreate,
+  manifestAnnotate,
+  manifestInspect,
+  manifestPush,
+  manifestRm,
   registryServe,
+  registryTags,
+  registryRm,
+  registryReferrers,
   info,
   version,
   ...metaCommands(() => COMMANDS),
 ];
 
 /** Words that are followed by a command, as in `berth container ls`. */
-export const GROUPS = ["container", "image", "registry", "internal"] as const;
+export const GROUPS = ["container", "image", "artifact", "manifest", "registry", "internal"] as const;
 
 /** The command of that name or alias. */
 export function findCommand(name: string): Command | undefined {

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
-import { BerthError, errnoOf } from "@berth/base";
-import { isLoopback } from "@berth/engine";
+import { BerthError, errnoOf, formatBytes } from "@berth/base";
 import { command } from "../command.ts";
 import { usageError } from "../errors.ts";
+import { formatTable } from "../print/table.ts";
 import { routeSignals } from "../session/signals.ts";
+import { forEach } from "./each.ts";
 
 const DEFAULT_ADDRESS = "127.0.0.1:5000";
 
@@ -42,7 +43,7 @@ export const registryServe = command({
       requireBlobs: flags["require-blobs"],
       onFault: (line) => context.notice(`berth: ${line}\n`),
     });
-    if (!isLoopback(host)) warn(context.notice, tls !== undefined, flags.htpasswd !== undefined);
+    if (!server.isLocal) warn(context.notice, tls !== undefined, flags.htpasswd !== undefined);
     context.notice(`serving on ${server.url}\n`);
     await aborted(router.signal);
     return {};
@@ -90,3 +91,51 @@ function aborted(signal: AbortSignal): Promise<void> {
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
+
+export const registryTags = command({
+  name: "registry tags",
+  args: ["REPOSITORY"],
+  doc: "list the tags that a registry has of a repository",
+  example: "berth registry tags docker.io/library/debian",
+  flags: {},
+  run: async function* (context, [repository = ""]) {
+    const engine = await context.engine();
+    using router = routeSignals();
+    for await (const tag of engine.remotes.tags(repository, router.signal)) yield { to: "stdout", data: `${tag}\n` };
+    return 0;
+  },
+});
+
+export const registryRm = command({
+  name: "registry rm",
+  args: ["NAME..."],
+  doc: "delete tags, or manifests by digest, in their registry",
+  example: "berth registry rm 127.0.0.1:5000/app:old",
+  flags: {},
+  run: async (context, names) => {
+    const engine = await context.engine();
+    return forEach(context, names, async (name) => {
+      await engine.remotes.remove(name);
+      return `${name}\n`;
+    });
+  },
+});
+
+export const registryReferrers = command({
+  name: "registry referrers",
+  args: ["IMAGE"],
+  doc: "list what refers to an image in its registry: signatures, bills of materials and so on",
+  example: "berth registry referrers --type application/vnd.example.sbom 127.0.0.1:5000/app:1",
+  flags: {
+    type: { type: "string", value: "TYPE", doc: "only artifacts of this type" },
+    format: { type: "string", value: "FORMAT", choices: ["table", "json"], doc: "default: table" },
+  },
+  run: async (context, [name = ""], flags) => {
+    const engine = await context.engine();
+    using router = routeSignals();
+    const found = await engine.remotes.referrers(name, { artifactType: flags.type, signal: router.signal });
+    if (flags.format === "json") return { text: found.map((one) => `${JSON.stringify(one)}\n`).join("") };
+    const rows = found.map(({ digest, artifactType = "", size }) => [digest, formatBytes(size), artifactType]);
+    return { text: formatTable([["DIGEST", "SIZE", "TYPE"], ...rows]) };
+  },
+});
