@@ -1,5 +1,6 @@
 import { BerthError, isCode } from "@berth/base";
 import { algorithmOf, isDigest, parseStoredManifest } from "@berth/oci";
+import { TransientError } from "./errors.ts";
 import { addReferrer } from "./referrers.ts";
 import { backOff, persist } from "./retry.ts";
 import type { Answer, Call, Session } from "./session.ts";
@@ -96,15 +97,13 @@ async function resume({ session, call }: Push, place: URL): Promise<Upload | und
  * @returns false when it was a resumed one and the registry has other bytes than it told: it is to be sent afresh
  */
 async function finish(push: Push, upload: Upload, moved: (place: URL) => void): Promise<boolean> {
-  if (upload.offset === 0) {
-    await send(push, upload, moved);
-    return true;
-  }
   try {
     await send(push, upload, moved);
     return true;
   } catch (error) {
-    if (isCode(error, "DataLoss")) return false;
+    if (upload.offset > 0 && isCode(error, "DataLoss")) return false;
+    // It has got more from the broken connection since it told how far it is: ask once more.
+    if (error instanceof BerthError && error.details?.["status"] === 416) throw new TransientError(error);
     throw error;
   }
 }
