@@ -207,6 +207,18 @@ t("ps: the table is the host's ps cut to the container, with the caller's column
   assert.deepEqual(JSON.parse(keel("ps", "--format", "json", target.id).out), [pid]);
 });
 
+t("kill 0: sends nothing, and tells whether the container is there", async () => {
+  const target = sleeping();
+  assert.equal(keel("kill", target.id, "0").code, 0);
+  assert.equal(state(target.id).status, "running");
+  assert.equal(keel("kill", target.id, "sigkill").code, 0);
+  for (let attempt = 0; state(target.id).status !== "stopped"; attempt++) {
+    assert.ok(attempt < 100);
+    await sleep(20);
+  }
+  assert.match(keel("kill", target.id, "0").err, /container not running/);
+});
+
 t("a directory as program: callers read permission denied", () => {
   const made = bundle(["/etc"]);
   const ran = keelDetached("create", "-b", made.dir, made.id);

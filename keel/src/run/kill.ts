@@ -25,7 +25,8 @@ const SIGNALS = (
 export function parseSignal(text: string): number {
   if (/^\d+$/.test(text)) {
     const number = Number(text);
-    if (number >= 1 && number <= 64) return number;
+    // 0 sends nothing and tells whether the container is there
+    if (number >= 0 && number <= 64) return number;
   }
   const name = text.toUpperCase().replace(/^SIG/, "");
   const index = SIGNALS.indexOf(name);
@@ -36,7 +37,7 @@ export function parseSignal(text: string): number {
     const number = (realtime[1] === "MIN" ? 34 : 64) + Number(realtime[2] || 0);
     if (number >= 34 && number <= 64) return number;
   }
-  throw runtimeError("InvalidArgument", `unknown signal "${text}"`, "use a name such as TERM or a number from 1 to 64");
+  throw runtimeError("InvalidArgument", `unknown signal "${text}"`, "use a name such as TERM or a number from 0 to 64");
 }
 
 /** Sends a signal to init through a pidfd, so that it can never hit another process with the same number. */
