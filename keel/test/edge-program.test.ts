@@ -1,7 +1,17 @@
 /** Corner cases that runtimes get wrong, by their number (docs/security-tests.md): the program, its hooks and descriptors. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -22,6 +32,44 @@ import {
 } from "./harness.ts";
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
+
+t("edge 13: tmpcopyup copies what it hides with owners, modes and links; a tmpfs has the mode of what it hides", () => {
+  const made = bundle(
+    [
+      "sh",
+      "-c",
+      "cd /data; stat -c '%n %a %u %F' . * | sort; readlink link; cat file; stat -c %a /plain; touch /data/x",
+    ],
+    (s) => {
+      s.mounts.push({ destination: "/data", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup", "ro"] });
+      s.mounts.push({ destination: "/plain", type: "tmpfs", source: "tmpfs" });
+    },
+  );
+  const data = join(made.rootfs, "data");
+  mkdirSync(join(data, "sub"), { recursive: true });
+  writeFileSync(join(data, "file"), "content\n");
+  chmodSync(join(data, "file"), 0o604);
+  chownSync(join(data, "file"), 1000, 1000);
+  symlinkSync("/nowhere", join(data, "link"));
+  chmodSync(data, 0o751);
+  mkdirSync(join(made.rootfs, "plain"));
+  chmodSync(join(made.rootfs, "plain"), 0o1733);
+  const ran = run(made);
+  assert.equal(
+    ran.out,
+    ". 751 0 directory\nfile 604 1000 regular file\nlink 777 0 symbolic link\nsub 755 0 directory\n/nowhere\ncontent\n1733\n",
+    ran.err,
+  );
+  assert.match(ran.err, /\/data\/x: Read-only file system/);
+});
+
+t("edge 13: a read-only /dev holds the devices and the terminal all the same", () => {
+  const made = bundle(["sh", "-c", "tty; echo x >/dev/null; touch /dev/x"], (s) => {
+    s.process.terminal = true;
+    for (const mount of s.mounts) if (mount.destination === "/dev") mount.options.push("ro");
+  });
+  assert.match(run(made).out, /^\/dev\/(console|pts\/0)\r\ntouch: \/dev\/x: Read-only file system\r\n$/);
+});
 
 t("edge 14: a terminal is the user's and controls the session; exec gets one of the container's devpts", () => {
   const script = "stat -c %u $(tty); echo hi >/dev/tty; tty; grep -c ' /dev/console ' /proc/mounts";

@@ -69,6 +69,7 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   if (!joined) steps.push({ op: "join" });
   planDevices(linux.devices || [], facts.userNamespace, steps);
   if (spec.process && spec.process.terminal) steps.push({ op: "console" });
+  if (mounts.some(isReadonlyDev)) steps.push({ op: "remountReadonly", path: "/dev" });
   planHooks(spec.hooks || {}, steps);
   planInside(spec, steps);
   steps.push(facts.noPivot ? { op: "chroot" } : { op: "pivot" });
@@ -164,20 +165,24 @@ function planMount(
   }
   const strict = type === "proc" || type === "sysfs";
   const source = mount.source || type;
-  // a read-only tmpfs must be writable while the runtime makes its mount points below it
-  const late = type === "tmpfs" && (options.flags & c.MS_RDONLY) !== 0 && dest === "/dev";
-  const flags = late ? options.flags & ~c.MS_RDONLY : options.flags;
+  const copyUp = type === "tmpfs" && options.tmpcopyup;
   steps.push({
     op: "mount",
     fstype: type,
     source,
     dest,
-    flags,
+    flags: isReadonlyDev(mount) ? options.flags & ~c.MS_RDONLY : options.flags,
     data: withLabel(options.data, type, linux.mountLabel),
     propagation: options.propagation,
     strict,
+    ...(copyUp ? { copyUp } : {}),
   });
-  if (late) steps.push({ op: "remountReadonly", path: dest });
+}
+
+/** A tmpfs that must be writable until the devices are made. */
+function isReadonlyDev(mount: SpecMount): boolean {
+  if (mount.type !== "tmpfs" || clean(mount.destination) !== "/dev") return false;
+  return (parseMountOptions(mount.options || []).flags & c.MS_RDONLY) !== 0;
 }
 
 function planDevices(devices: readonly Device[], bind: boolean, steps: Step[]): void {

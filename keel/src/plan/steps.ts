@@ -28,6 +28,8 @@ export type Step =
       readonly propagation: readonly number[];
       /** Refuse a symlink at the destination (procfs and sysfs: CVE-2019-19921). */
       readonly strict: boolean;
+      /** The tmpfs begins with a copy of what it hides. */
+      readonly copyUp?: boolean;
     }
   | {
       readonly op: "bind";

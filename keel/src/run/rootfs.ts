@@ -2,6 +2,7 @@ import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { isTracing, traced } from "../lib/trace.ts";
 import type { Step } from "../plan/steps.ts";
+import { copyUp } from "./copyup.ts";
 import { ensureInRoot, IN_ROOT, openInRoot, openStrict } from "./inroot.ts";
 import { openSource } from "./sources.ts";
 
@@ -161,12 +162,24 @@ function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): v
     if (typeof below !== "number") data += `${data === "" ? "" : ","}mode=${(below.mode & 0o7777).toString(8)}`;
   }
   must(sys.fchdir(target), `enter ${step.dest}`);
-  let result = sys.mount(step.source, ".", step.fstype, step.flags, data);
+  // writable while it is filled
+  const flags = step.copyUp && there >= 0 ? step.flags & ~c.MS_RDONLY : step.flags;
+  let result = sys.mount(step.source, ".", step.fstype, flags, data);
   if (result === -c.EINVAL && step.fstype === "devpts" && data.indexOf("gid=") >= 0) {
     // the tty group is not mapped in this user namespace
-    result = sys.mount(step.source, ".", step.fstype, step.flags, data.replace(/,?gid=\d+/, ""));
+    result = sys.mount(step.source, ".", step.fstype, flags, data.replace(/,?gid=\d+/, ""));
   }
   if (result < 0) throw callError(`mount ${step.fstype} at ${step.dest}`, result);
+  if (step.copyUp && there >= 0) {
+    const mounted = must(openInRoot(state.root, step.dest, 0), `open ${step.dest} in the rootfs`);
+    copyUp(target, mounted, step.dest);
+    if (step.flags & c.MS_RDONLY)
+      must(
+        sys.mountSetattr(mounted, "", c.AT_EMPTY_PATH, c.MOUNT_ATTR_RDONLY, 0, 0, -1),
+        `make ${step.dest} read-only`,
+      );
+    sys.close(mounted);
+  }
   sys.close(target);
   if (step.propagation.length > 0) {
     const mounted = must(openInRoot(state.root, step.dest, 0), `open ${step.dest} in the rootfs`);

@@ -1,7 +1,8 @@
+import { copyAttributes } from "../lib/attributes.ts";
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import type { Found } from "./lower.ts";
-import { copyAttributes, pathIn, type Tree } from "./tree.ts";
+import { pathIn, type Tree } from "./tree.ts";
 
 const CHUNK = 1 << 20;
 

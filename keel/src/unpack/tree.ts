@@ -1,3 +1,4 @@
+import { copyAttributes } from "../lib/attributes.ts";
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { type Found, findLower, isDirectory, isOpaque, isWhiteout, OPAQUE, statIn } from "./lower.ts";
@@ -197,14 +198,6 @@ export function pathIn(dir: string, name: string): string {
 
 function inherits(stat: Stat): boolean {
   return stat.gid !== 0 || (stat.mode & 0o2000) !== 0;
-}
-
-/** Owner, mode and xattrs. */
-export function copyAttributes(from: Fd, to: Fd, stat: Stat): Errno {
-  let result = sys.fchownat(to, "", stat.uid, stat.gid, c.AT_EMPTY_PATH);
-  if (result >= 0) result = sys.fchmod(to, stat.mode & 0o7777);
-  if (result >= 0) result = sys.copyXattrs(from, to);
-  return result;
 }
 
 function readLink(dir: Fd, name: string, full: string): string {
