@@ -153,9 +153,9 @@ export const MOUNT_ROWS: readonly Row[] = [
         edits: [
           {
             file: ROOTFS,
-            search: '  let result = sys.mount(step.source, ".", step.fstype, step.flags, data);',
+            search: '  let result = sys.mount(step.source, ".", step.fstype, flags, data);',
             replace:
-              "  let result = sys.mount(step.source, `/proc/self/fd/${state.root}${step.dest}`, step.fstype, step.flags, data);",
+              "  let result = sys.mount(step.source, `/proc/self/fd/${state.root}${step.dest}`, step.fstype, flags, data);",
           },
         ],
       },
