@@ -43,6 +43,8 @@ struct keel_module {
   const char *name;
   const unsigned char *code;
   size_t size;
+  /* Size of what `code` inflates to (zlib), or 0: it is as it is. */
+  size_t inflated;
 };
 extern const struct keel_module keel_modules[];
 

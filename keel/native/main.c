@@ -5,6 +5,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <zlib.h>
+
 #include "keel.h"
 
 extern char **environ;
@@ -34,8 +36,14 @@ static duk_ret_t load_module(duk_context *ctx) {
   const struct keel_module *module = keel_modules;
   while (module->name && strcmp(module->name, name) != 0) module++;
   if (!module->name) return duk_error(ctx, DUK_ERR_ERROR, "no module %s", name);
-  duk_push_external_buffer(ctx);
-  duk_config_buffer(ctx, -1, (void *)module->code, module->size);
+  if (module->inflated > 0) {
+    uLongf size = module->inflated;
+    void *code = duk_push_fixed_buffer(ctx, size);
+    if (uncompress(code, &size, module->code, module->size) != Z_OK) return duk_error(ctx, DUK_ERR_ERROR, "module %s is damaged", name);
+  } else {
+    duk_push_external_buffer(ctx);
+    duk_config_buffer(ctx, -1, (void *)module->code, module->size);
+  }
   duk_load_function(ctx);
   duk_call(ctx, 0);
   return 0;

@@ -30,8 +30,9 @@ static duk_ret_t reset_signals(duk_context *ctx) {
   /* the kernel's structure starts with the handler: all zero is SIG_DFL without flags */
   unsigned char action[64];
   memset(action, 0, sizeof action);
-  (void)ctx;
-  for (int i = 1; i <= SIGNALS; i++) syscall(SYS_rt_sigaction, i, action, NULL, sizeof(uint64_t));
+  uint64_t changed = duk_is_undefined(ctx, 0) ? UINT64_MAX : mask_of(ctx, 0);
+  for (int i = 1; i <= SIGNALS; i++)
+    if (changed >> (i - 1) & 1) syscall(SYS_rt_sigaction, i, action, NULL, sizeof(uint64_t));
   uint64_t none = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
   return 0;
@@ -60,7 +61,7 @@ static duk_ret_t read_signalfd(duk_context *ctx) {
 void keel_register_signals(duk_context *ctx) {
   static const struct keel_function table[] = {
       {"sigprocmask", do_sigprocmask, 2},
-      {"resetSignals", reset_signals, 0},
+      {"resetSignals", reset_signals, 1},
       {"ignoreSignal", ignore_signal, 1},
       {"signalfd", do_signalfd, 1},
       {"readSignalfd", read_signalfd, 1},

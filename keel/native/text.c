@@ -121,9 +121,10 @@ static duk_ret_t rfc3339_nano(duk_context *ctx) {
   struct tm date;
   clock_gettime(CLOCK_REALTIME, &now);
   gmtime_r(&now.tv_sec, &date);
-  char text[64];
-  size_t used = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &date);
-  snprintf(text + used, sizeof text - used, ".%09ldZ", now.tv_nsec);
+  /* not strftime: the library's reads the time zone's file for it */
+  char text[96];
+  snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", date.tm_year + 1900, date.tm_mon + 1, date.tm_mday,
+           date.tm_hour, date.tm_min, date.tm_sec, now.tv_nsec);
   duk_push_string(ctx, text);
   return 1;
 }

@@ -96,8 +96,8 @@ interface Sys {
   // --- signals
   /** how: 0 block, 1 unblock, 2 set. */
   sigprocmask(how: number, signals: readonly number[]): Errno;
-  /** All dispositions to default, all signals unblocked. */
-  resetSignals(): void;
+  /** Dispositions to default (those of `changed`, when it is known that no other one is not), all signals unblocked. */
+  resetSignals(changed?: readonly number[]): void;
   ignoreSignal(sig: number): Errno;
   signalfd(signals: readonly number[]): Fd | Errno;
   /** [signo, pid, uid, status] or -errno (-EAGAIN when none; the fd is non-blocking). */

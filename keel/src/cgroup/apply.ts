@@ -217,6 +217,9 @@ export function listProcesses(path: string): number[] {
     const lines = text.split("\n");
     for (let i = 0; i < lines.length; i++) if (lines[i]) found.push(Number(lines[i]));
   }
+  // a directory of the cgroup file system has two links, and one more for each group below it
+  const own = sys.fstatat(c.AT_FDCWD, path, c.AT_SYMLINK_NOFOLLOW);
+  if (typeof own === "number" || own.nlink <= 2) return found;
   const fd = sys.open(path, c.O_RDONLY | c.O_DIRECTORY, 0);
   if (fd < 0) return found;
   const names = sys.readdir(fd);

@@ -3,6 +3,7 @@ import { attachDeviceProgram } from "../cgroup/bpf.ts";
 import * as c from "../lib/consts.ts";
 import { must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
+import { changedSignals } from "../lib/signals.ts";
 import { startTrace, traced } from "../lib/trace.ts";
 import type { Spec } from "../spec/types.ts";
 import {
@@ -118,11 +119,11 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       newKeyring: !options.noNewKeyring,
       hookState: spec.hooks ? ociState(plan.draft, "creating") : {},
       trace: options.trace,
+      signals: changedSignals(),
     });
   const pid = traced("clone", () => spawnInit(namespaces, (plan.unified && undo.cgroups[0]) || "", mine, main));
   undo.pid = pid;
-  closeAll(trees);
-  closeAll([theirs, start, consoleSocket]);
+  closeAll(trees.concat([theirs, start, consoleSocket]));
   if (namespaces.newUser) traced("idmaps", () => writeIdMaps(pid, spec.linux || {}));
   // root of a user namespace has no right to what is the host's
   if (netDevices.socket >= 0 && plan.userNamespace) moveNetDevices(netDevices, pid, true);

@@ -3,6 +3,7 @@ import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
+import { changedSignals } from "../lib/signals.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import { type ExecAffinity, planExecAffinity, planSchedule, type SchedulePlan } from "../plan/schedule.ts";
 import { type Filter, filterFor } from "../seccomp/compile.ts";
@@ -42,6 +43,8 @@ interface ChildEnds {
   readonly sync: number;
   readonly consoleSocket: number;
   readonly preserveFds: number;
+  /** See changedSignals. */
+  readonly signals: readonly number[] | undefined;
 }
 
 /** What is decided before anything is touched. */
@@ -90,7 +93,7 @@ export function execInContainer(options: ExecOptions): Executed {
   if (keep) [master, consoleSocket] = consolePair();
   else if (plan.terminal) consoleSocket = connectConsole(options.consoleSocket);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
-  const ends: ChildEnds = { sync: theirs, consoleSocket, preserveFds: options.preserveFds };
+  const ends: ChildEnds = { sync: theirs, consoleSocket, preserveFds: options.preserveFds, signals: changedSignals() };
   const pid = spawnExec(planned, options, mine, ends);
   sys.close(theirs);
   if (consoleSocket >= 0) sys.close(consoleSocket);
@@ -191,7 +194,7 @@ function runChild(planned: ExecPlan, ends: ChildEnds, pidfd: number): void {
   sys.write(sync, "ready");
   if (sys.read(sync, 16) !== "go") sys.exit(255);
   applyOwnLimits(plan);
-  sys.resetSignals();
+  sys.resetSignals(ends.signals);
   loadFilter(planned.filter, sync);
   const result = sys.execve(program, plan.args, env);
   throw callError(`exec ${program}`, result);

@@ -46,6 +46,8 @@ export interface InitPlan {
   readonly newKeyring: boolean;
   readonly hookState: { readonly [key: string]: unknown };
   readonly trace: boolean;
+  /** See changedSignals. */
+  readonly signals: readonly number[] | undefined;
 }
 
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
@@ -89,7 +91,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   applyOwnLimits(process);
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
   if (hooks) runHooks("startContainer", hooks, plan.hookState);
-  sys.resetSignals();
+  sys.resetSignals(plan.signals);
   // told before it is done: the filter may forbid the telling, and execve is the end of us
   if (plan.filter) traced("filter", () => undefined);
   traced(

@@ -69,7 +69,6 @@ function killLeft(record: Record): boolean {
     setFrozen(record, false);
     sys.poll([], 2, []);
   }
-  thaw(record);
   return found;
 }
 
