@@ -33,6 +33,7 @@ const RINGS: readonly Ring[] = [
   { name: "packages", files: ["{packages,apps}/*/test/**/*.test.ts"], root: true, options: ALONE },
   { name: "vm", files: ["test/vm/**/*.test.ts"], root: false, options: ALONE },
   { name: "callers", files: ["test/callers/**/*.test.ts"], root: true, options: ALONE },
+  { name: "conformance", files: ["test/conformance/**/*.test.ts"], root: true, options: ALONE },
   { name: "e2e", files: ["test/e2e/**/*.test.ts", "test/crash/**/*.test.ts"], root: true, options: ALONE },
 ];
 

@@ -68,6 +68,7 @@ static duk_ret_t set_raw(duk_context *ctx) {
   if (tcgetattr(fd, &saved) < 0) return keel_result(ctx, -1);
   struct termios raw = saved;
   cfmakeraw(&raw);
+  raw.c_oflag |= OPOST; /* what is copied here ends its lines with a newline alone */
   if (tcsetattr(fd, TCSANOW, &raw) < 0) return keel_result(ctx, -1);
   memcpy(duk_push_fixed_buffer(ctx, sizeof saved), &saved, sizeof saved);
   return 1;

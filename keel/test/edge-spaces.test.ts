@@ -134,7 +134,9 @@ t("edge 6: offsets of a time namespace hold for the first process and for exec",
 });
 
 t("edge 7: the root of the cgroup namespace is the container's own cgroup", () => {
-  const ran = sh("grep -v ':/$' /proc/self/cgroup | grep -v '^0::'");
+  const ran = sh("grep -v ':/$' /proc/self/cgroup", (s) => {
+    if (!s.linux.namespaces.some((ns: Loose) => ns.type === "cgroup")) s.linux.namespaces.push({ type: "cgroup" });
+  });
   assert.equal(ran.out, "", "the container sees where it is on the host");
 });
 

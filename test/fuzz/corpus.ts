@@ -8,7 +8,7 @@ const mapping = [{ containerID: 0, hostID: 100000, size: 65536 }];
 
 /** A config.json with most fields there are. */
 function richSpec(): Json {
-  const spec = defaultSpec(false, 0, 0) as Json;
+  const spec = defaultSpec({ rootless: false, uid: 0, gid: 0, unified: true }) as Json;
   spec.domainname = "d";
   spec.process.args = ["/bin/sh", "-c", "exit 3"];
   spec.annotations = { "org.example": "x" };
@@ -63,8 +63,8 @@ function richSpec(): Json {
 
 /** Each call makes a document of its own. */
 export const SPECS: readonly (() => Json)[] = [
-  () => structuredClone(defaultSpec(false, 0, 0)),
-  () => structuredClone(defaultSpec(true, 0, 0)),
+  () => structuredClone(defaultSpec({ rootless: false, uid: 0, gid: 0, unified: true })),
+  () => structuredClone(defaultSpec({ rootless: true, uid: 0, gid: 0, unified: true })),
   () => structuredClone(richSpec()),
 ];
 

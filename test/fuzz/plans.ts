@@ -68,6 +68,8 @@ function planAll(text: string, random: Random): void {
     cgroupNamespace: namespaces.newCgroup,
     userNamespace: namespaces.newUser,
     noPivot: random.once(2),
+    selinux: random.once(2),
+    hostMounts: !namespaces.mount,
   };
   const steps = planRootfs(spec, facts);
   checkContained(steps);

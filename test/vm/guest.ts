@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { parseTap, type TapResult } from "../tap.ts";
 
 const REPO = join(import.meta.dirname, "../..");
 const KERNEL = join(REPO, ".tools/vm/vmlinuz");
@@ -19,19 +20,10 @@ const QEMU = "qemu-system-x86_64";
 /** Under emulation a guest with the whole suite takes half a minute; one that takes this long hangs. */
 const LIMIT_MS = 400_000;
 
-/** One test that ran in the guest. */
-export interface GuestResult {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly skip: string | undefined;
-  /** TAP's lines about a failure. */
-  readonly detail: string;
-}
-
 export interface GuestRun {
   /** Kernel and controllers, as the guest tells them. */
   readonly about: string;
-  readonly results: readonly GuestResult[];
+  readonly results: readonly TapResult[];
 }
 
 /** Why no guest can be started here, or false. */
@@ -114,21 +106,9 @@ function boot(initrd: string): string {
   return ran.stdout;
 }
 
-/** Reads the top level of TAP (node:test's flavour) out of the console's lines. */
+/** What the guest told on its console, the kernel's lines left out. */
 export function parseConsole(text: string): GuestRun {
   const lines = text.split(/\r*\n/);
   const about = lines.find((line) => line.startsWith("guest: Linux"))?.slice("guest: ".length) ?? "";
-  const results: GuestResult[] = [];
-  for (const [at, line] of lines.entries()) {
-    const match = /^(not )?ok \d+ - (.*?)(?: # SKIP ?(.*))?$/.exec(line);
-    if (match === null) continue;
-    const next = lines.findIndex((other, i) => i > at && /^(# |not ok |ok )/.test(other));
-    results.push({
-      name: match[2] ?? "",
-      ok: match[1] === undefined,
-      skip: match[3],
-      detail: lines.slice(at + 1, next < 0 ? undefined : next).join("\n"),
-    });
-  }
-  return { about, results };
+  return { about, results: parseTap(text) };
 }

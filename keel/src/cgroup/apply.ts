@@ -145,7 +145,7 @@ function tryWrite(fd: number, dir: string, write: CgroupWrite): RuntimeError | u
 export function joinSelf(paths: readonly string[]): void {
   for (let i = 0; i < paths.length; i++) {
     const result = sys.writeFileAt(c.AT_FDCWD, `${paths[i]}/tasks`, "0", c.O_WRONLY, 0);
-    if (result < 0 && result !== -c.ENOENT) throw callError(`join cgroup ${paths[i]}`, result);
+    if (result < 0) throw callError(`error adding pid ${sys.getpid()} to cgroup ${paths[i]}`, result);
   }
 }
 
@@ -158,25 +158,39 @@ export function cgroupsBelow(paths: readonly string[], wanted: string): string[]
   const match = /^(?:([a-z_,=0-9]+):)?(.*)$/.exec(wanted) as RegExpExecArray;
   const below = (match[2] as string).replace(/^\/+|\/+$/g, "");
   if (below.split("/").indexOf("..") >= 0 || below.indexOf("\u0000") >= 0)
-    throw runtimeError("InvalidArgument", `--cgroup: must stay below the container's cgroup, is "${wanted}"`);
+    throw runtimeError(
+      "InvalidArgument",
+      `bad sub cgroup path: --cgroup must stay below the container's cgroup, is "${wanted}"`,
+    );
   const found: string[] = [];
+  let known = false;
   let matched = false;
   for (let i = 0; i < paths.length; i++) {
     const path = paths[i] as string;
     const mine = match[1] === undefined || path.indexOf(`/${match[1]}/`) >= 0;
+    if (mine) known = true;
     const there = mine && (below === "" || sys.faccessat(c.AT_FDCWD, `${path}/${below}`, 0, 0) >= 0);
     if (there) matched = true;
     found.push(there && below !== "" ? `${path}/${below}` : path);
   }
-  if (!matched) throw runtimeError("NotFound", `--cgroup: there is no group "${wanted}" below the container's cgroup`);
+  if (!known)
+    throw runtimeError(
+      "InvalidArgument",
+      `unknown controller "${match[1]}" in --cgroup: the container has no cgroup of it`,
+    );
+  if (!matched)
+    throw runtimeError(
+      "NotFound",
+      `error adding pid to the group "${wanted}" below the container's cgroup (--cgroup): no such file or directory`,
+    );
   return found;
 }
 
 /** Directory of the version 2 cgroup that a process is in now; it may have moved below the one it was made in. */
-export function unifiedCgroup(pid: number, otherwise: string): string {
+export function unifiedCgroup(pid: number, mountpoint: string, otherwise: string): string {
   const text = sys.readFile(`/proc/${pid}/cgroup`);
   const match = typeof text === "string" ? /^0::(\/.*)$/m.exec(text) : null;
-  return match ? `/sys/fs/cgroup${match[1]}` : otherwise;
+  return match ? mountpoint + match[1] : otherwise;
 }
 
 /** Removes the cgroups with whatever groups the container made below; retries while the kernel still ends processes. */

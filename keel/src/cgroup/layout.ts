@@ -12,7 +12,7 @@ export interface Hierarchy {
 
 /**
  * The host's cgroup layout. `unified`: v2 alone at `v2Mount`. Otherwise the v1 hierarchies; hybrid hosts have a v2
- * mount beside them, which holds no controllers and is not used.
+ * mount beside them, which holds no controllers: then `v2Mount` is that, else "".
  */
 export interface CgroupLayout {
   readonly unified: boolean;
@@ -57,7 +57,25 @@ export function readCgroupLayout(): CgroupLayout {
       "mount cgroup2 there: mount -t cgroup2 none /sys/fs/cgroup",
     );
   }
-  return { unified, v1, v2Mount: "/sys/fs/cgroup", v2Own };
+  return { unified, v1, v2Mount: unified ? "/sys/fs/cgroup" : hybridMount(), v2Own };
+}
+
+/** Version 2 alone is mounted. */
+export function isUnified(): boolean {
+  return isCgroup2("/sys/fs/cgroup");
+}
+
+/** Where systemd mounts version 2 beside version 1; "" on hosts that have none. */
+export function hybridMount(): string {
+  return isCgroup2("/sys/fs/cgroup/unified") ? "/sys/fs/cgroup/unified" : "";
+}
+
+function isCgroup2(path: string): boolean {
+  const fd = sys.open(path, c.O_PATH | c.O_DIRECTORY, 0);
+  if (fd < 0) return false;
+  const found = sys.fstatfsType(fd) === c.CGROUP2_SUPER_MAGIC;
+  sys.close(fd);
+  return found;
 }
 
 /** Mount point by controller list, from mountinfo: `… - cgroup cgroup rw,cpu,cpuacct`. */

@@ -13,8 +13,8 @@ const v1: CgroupLayout = {
     { controllers: "memory", mountpoint: "/sys/fs/cgroup/memory", own: "/me" },
     { controllers: "devices", mountpoint: "/sys/fs/cgroup/devices", own: "/" },
   ],
-  v2Mount: "/sys/fs/cgroup",
-  v2Own: "/",
+  v2Mount: "/sys/fs/cgroup/unified",
+  v2Own: "/me",
 };
 const v2: CgroupLayout = { unified: true, v1: [], v2Mount: "/sys/fs/cgroup", v2Own: "/me" };
 
@@ -22,6 +22,13 @@ test("cgroup plan: an absolute path is below the mount, a relative one below the
   assert.equal(planCgroup("a", "/x/a", {}, v1).dirs[0]?.path, "/sys/fs/cgroup/cpu,cpuacct/x/a");
   assert.equal(planCgroup("a", "x/a", {}, v1).dirs[0]?.path, "/sys/fs/cgroup/cpu,cpuacct/me/x/a");
   assert.equal(planCgroup("a", undefined, {}, v2).dirs[0]?.path, "/sys/fs/cgroup/me/a");
+});
+
+test("cgroup plan: beside version 1 the version 2 hierarchy gets a cgroup without limits, when it is mounted", () => {
+  const { hybrid, dirs } = planCgroup("a", "x/a", { pids: { limit: 1 } }, v1);
+  assert.deepEqual([hybrid?.path, hybrid?.writes], ["/sys/fs/cgroup/unified/me/x/a", []]);
+  assert.equal(dirs.length, 3);
+  assert.equal(planCgroup("a", "x/a", {}, { ...v1, v2Mount: "" }).hybrid, undefined);
 });
 
 test("cgroup plan: a path with .. is refused", () => {

@@ -20,6 +20,8 @@ export interface CgroupPlan {
   readonly devices: readonly DeviceRule[] | undefined;
   /** v2: controllers that the parents must delegate. */
   readonly delegate: readonly string[];
+  /** The cgroup in the version 2 hierarchy beside version 1: it has no limits, and tells who belongs to the container. */
+  readonly hybrid: CgroupDir | undefined;
 }
 
 /** What every container may do with devices besides its own rules: make nodes, and use the default ones. */
@@ -66,6 +68,7 @@ export function planCgroup(
       dirs: [{ path: layout.v2Mount + path, mountpoint: layout.v2Mount, controllers: "", writes }],
       devices: rules,
       delegate: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"],
+      hybrid: undefined,
     };
   }
   const dirs: CgroupDir[] = [];
@@ -82,7 +85,10 @@ export function planCgroup(
       writes,
     });
   }
-  return { dirs, devices: undefined, delegate: [] };
+  const mountpoint = layout.v2Mount;
+  const path = mountpoint + clean(isAbsolute ? wanted : `${layout.v2Own}/${relative}`);
+  const hybrid = mountpoint === "" ? undefined : { path, mountpoint, controllers: "", writes: [] };
+  return { dirs, devices: undefined, delegate: [], hybrid };
 }
 
 /** `--cgroup-manager disabled`: the container stays in the caller's cgroup, and a limit would be the caller's. */
@@ -96,7 +102,7 @@ export function planNoCgroup(resources: Resources | undefined): CgroupPlan {
       "leave the limit out, or use --cgroup-manager cgroupfs",
     );
   }
-  return { dirs: [], devices: undefined, delegate: [] };
+  return { dirs: [], devices: undefined, delegate: [], hybrid: undefined };
 }
 
 /** What one of the two versions cannot do is told before anything is made. */
@@ -118,7 +124,7 @@ function checkVersion(limits: Resources, unified: boolean): void {
   if (!unified && limits.unified && Object.keys(limits.unified).length > 0)
     throw runtimeError(
       "FailedPrecondition",
-      "apply linux.resources.unified: the host has cgroup v1",
+      "invalid configuration: linux.resources.unified: the host has cgroup v1",
       "use the fields of linux.resources, or boot with systemd.unified_cgroup_hierarchy=1",
     );
 }

@@ -89,6 +89,14 @@ function planMemory(limits: Resources, writes: CgroupWrite[]): void {
     });
   put(writes, "memory.soft_limit_in_bytes", memory.reservation, "memory.reservation");
   put(writes, "memory.swappiness", memory.swappiness, "memory.swappiness");
+  // what sockets hold; its sibling `kernel` is ignored, as the kernel does since 5.16
+  if (isSet(memory.kernelTCP) && Number(memory.kernelTCP) !== 0)
+    writes.push({
+      file: "memory.kmem.tcp.limit_in_bytes",
+      lines: [String(memory.kernelTCP)],
+      field: "linux.resources.memory.kernelTCP",
+      otherwise: "nothing",
+    });
   if (memory.disableOOMKiller) put(writes, "memory.oom_control", 1, "memory.disableOOMKiller");
 }
 
@@ -118,7 +126,8 @@ function planCpuset(limits: Resources, writes: CgroupWrite[]): void {
 
 function planPids(limits: Resources, writes: CgroupWrite[]): void {
   const limit = limits.pids && limits.pids.limit;
-  if (isSet(limit) && Number(limit) !== 0) put(writes, "pids.max", orMax(limit), "pids.limit");
+  // the kernel takes 0 for "no fork at all": init alone, which is what it means
+  if (isSet(limit)) put(writes, "pids.max", Number(limit) === 0 ? 1 : orMax(limit), "pids.limit");
 }
 
 function planDevices(rules: readonly DeviceRule[], writes: CgroupWrite[]): void {

@@ -18,11 +18,11 @@ const COMMANDS: { readonly [command: string]: (args: readonly string[]) => void 
     print(`${JSON.stringify(ociState(record, statusOf(record)), undefined, 2)}\n`);
   },
   kill: (args) => {
-    // -a came with host pid namespaces; what is left there is ended by delete
-    const { rest } = parseArgs(args, { flags: { all: "bool" }, short: { a: "all" } });
+    // -a is of old: KILL always reaches all. It still makes a stopped container no error
+    const { values, rest } = parseArgs(args, { flags: { all: "bool" }, short: { a: "all" } });
     if (rest.length < 1 || rest.length > 2)
       throw runtimeError("InvalidArgument", `"keel kill" requires 1 or 2 arguments, ID and SIGNAL, got ${rest.length}`);
-    killContainer(checkId(rest[0] as string), parseSignal(rest[1] || "TERM"));
+    killContainer(checkId(rest[0] as string), parseSignal(rest[1] || "TERM"), values["all"] === "true");
   },
   delete: (args) => {
     const { values, rest } = parseArgs(args, { flags: { force: "bool" }, short: { f: "force" } });
@@ -71,7 +71,9 @@ function list(args: readonly string[]): void {
 
 function listRecords(): Record[] {
   const found: Record[] = [];
-  const fd = sys.open(context().root, c.O_RDONLY | c.O_DIRECTORY, 0);
+  const { root, rootGiven } = context();
+  const fd = sys.open(root, c.O_RDONLY | c.O_DIRECTORY, 0);
+  if (fd < 0 && rootGiven) throw callError(`open state root ${root}`, fd);
   if (fd < 0) return found;
   const names = sys.readdir(fd);
   sys.close(fd);

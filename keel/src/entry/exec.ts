@@ -94,7 +94,7 @@ function processFromFlags(spec: Spec, parsed: Parsed): Process {
           effective: (own.effective || []).concat(caps),
           permitted: (own.permitted || []).concat(caps),
           inheritable: own.inheritable || [],
-          ambient: own.ambient || [],
+          ambient: (own.ambient || []).concat(caps.filter((cap) => (own.inheritable || []).indexOf(cap) >= 0)),
         };
   const process: { -readonly [key in keyof Process]: Process[key] } = {
     terminal: values["tty"] === "true",

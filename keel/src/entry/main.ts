@@ -26,7 +26,7 @@ const MODULES: { readonly [command: string]: string } = {
   init: "init",
 };
 
-const HELP = `usage: keel [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND …
+const HELP = `[--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND …
 
 OCI runtime:
   create [-b BUNDLE] [--console-socket S] [--pid-file F] [--no-pivot] [--no-new-keyring] [--preserve-fds N] ID
@@ -74,6 +74,32 @@ function defaultRoot(): string {
   return `/tmp/keel-${sys.geteuid()}`;
 }
 
+/** In the form of runc's, under the name that we were called by. */
+function help(): never {
+  const name = programName();
+  sys.writeAll(1, `NAME:\n   ${name} - Open Container Initiative runtime\n\nUSAGE:\n   ${name} ${HELP}`);
+  return sys.exit(0);
+}
+
+function commandHelp(command: string): never {
+  const name = programName();
+  const lines = HELP.split("\n");
+  let text = "";
+  for (let i = 0; i < lines.length; i++) {
+    const line = lines[i] as string;
+    const at = ` ${line},`.indexOf(` ${command} `);
+    if (at >= 0) text += `   ${name} ${line.replace(/^ +/, "")}\n`;
+  }
+  if (text === "") text = `   ${name} ${command}\n`;
+  sys.writeAll(1, `NAME:\n${text}`);
+  return sys.exit(0);
+}
+
+function programName(): string {
+  const path = sys.argv[0] || "keel";
+  return path.substring(path.lastIndexOf("/") + 1);
+}
+
 function usageError(message: string): never {
   sys.writeAll(2, `${message}\n`);
   return sys.exit(1);
@@ -97,10 +123,7 @@ function main(): void {
       sys.writeAll(1, "keel version 0.1.0\ncommit: berth\nspec: 1.3.0\n");
       sys.exit(0);
     }
-    if (name === "help" || name === "h") {
-      sys.writeAll(1, HELP);
-      sys.exit(0);
-    }
+    if (name === "help" || name === "h") help();
     const kind = lookup(FLAGS, name);
     if (!kind) usageError(`flag provided but not defined: -${name} (see keel --help)`);
     if (kind === "bool") values[name] = value === undefined ? "true" : value;
@@ -109,17 +132,17 @@ function main(): void {
     else usageError(`flag needs an argument: -${name}`);
   }
   const command = argv[i];
-  if (command === undefined || command === "help") {
-    sys.writeAll(1, HELP);
-    sys.exit(0);
-  }
+  if (command === undefined || command === "help") help();
   const module = lookup(MODULES, command);
   if (!module) {
     sys.writeAll(2, `No help topic for '${command}' (see keel --help)\n`);
     sys.exit(3);
   }
+  const next = argv[i + 1];
+  if (next === "-h" || next === "--help" || next === "-help") commandHelp(command);
   const global: Context = {
     root: values["root"] || defaultRoot(),
+    rootGiven: !!values["root"],
     log: values["log"] || "",
     logFormat: values["log-format"] || "text",
     debug: values["debug"] === "true",

@@ -1,3 +1,4 @@
+import { isUnified } from "../cgroup/layout.ts";
 import { parseArgs } from "../lib/args.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
@@ -16,7 +17,13 @@ function spec(): number {
     short: { b: "bundle", f: "file" },
   });
   const path = values["file"] || `${values["bundle"] || "."}/config.json`;
-  const text = `${JSON.stringify(defaultSpec(values["rootless"] === "true", sys.geteuid(), sys.getgid()), undefined, "\t")}\n`;
+  const facts = {
+    rootless: values["rootless"] === "true",
+    uid: sys.geteuid(),
+    gid: sys.getgid(),
+    unified: isUnified(),
+  };
+  const text = `${JSON.stringify(defaultSpec(facts), undefined, "\t")}\n`;
   const result = sys.writeFileAt(c.AT_FDCWD, path, text, c.O_WRONLY | c.O_CREAT | c.O_EXCL, 0o666);
   if (result === -c.EEXIST) throw runtimeError("AlreadyExists", `File ${path} exists. Remove it first`);
   if (result < 0) throw callError(`write ${path}`, result);

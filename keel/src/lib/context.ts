@@ -1,6 +1,8 @@
 /** What the command line said before and after the subcommand; main.ts fills it, the other modules read it. */
 export interface Context {
   readonly root: string;
+  /** With --root: it must be there then. */
+  readonly rootGiven: boolean;
   readonly log: string;
   readonly logFormat: string;
   readonly debug: boolean;

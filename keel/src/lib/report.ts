@@ -16,7 +16,7 @@ export function reportError(thrown: unknown): void {
   const { log, logFormat } = context();
   sys.writeAll(2, `${error.message}${error.hint ? ` (${error.hint})` : ""}\n`);
   if (log === "") return;
-  const time = sys.rfc3339Nano().replace(/\.\d+Z/, "Z");
+  const time = now();
   const line =
     logFormat === "json"
       ? JSON.stringify(logRecord(error, time))
@@ -25,6 +25,33 @@ export function reportError(thrown: unknown): void {
   if (fd < 0) return;
   sys.writeAll(fd, `${line}\n`);
   sys.close(fd);
+}
+
+/** Tells what was done otherwise than asked: in `--log` when there is one, else on stderr. */
+export function warn(message: string): void {
+  logLine("warning", message);
+}
+
+/** With `--debug`: what is being done. */
+export function debug(message: string): void {
+  if (context().debug) logLine("debug", message);
+}
+
+function logLine(level: string, msg: string): void {
+  const { log, logFormat } = context();
+  const time = now();
+  const line =
+    logFormat === "json"
+      ? JSON.stringify({ level, msg, time })
+      : `time="${time}" level=${level} msg=${JSON.stringify(msg)}`;
+  const fd = log === "" ? 2 : sys.open(log, c.O_WRONLY | c.O_CREAT | c.O_APPEND, 0o644);
+  if (fd < 0) return;
+  sys.writeAll(fd, `${line}\n`);
+  if (fd !== 2) sys.close(fd);
+}
+
+function now(): string {
+  return sys.rfc3339Nano().replace(/\.\d+Z/, "Z");
 }
 
 /** What log readers look for, then what our own monitor tells on. Absent fields are left out. */

@@ -31,6 +31,7 @@ export interface Described {
 export function describePlan(plan: Described): PlannedStep[] {
   const steps: PlannedStep[] = [{ by: "runtime", op: "state" }];
   const early = plan.unified || plan.userNamespace;
+  if (plan.cgroup.hybrid) describeCgroup(plan.cgroup.hybrid, steps);
   if (early) describeCgroups(plan, steps);
   steps.push({ by: "runtime", op: "clone", namespaces: namesOf(plan.spec, "new"), joins: namesOf(plan.spec, "join") });
   if (plan.namespaces.newUser)
@@ -56,11 +57,12 @@ export function describePlan(plan: Described): PlannedStep[] {
 
 function describeCgroups(plan: Described, steps: PlannedStep[]): void {
   const { dirs, devices } = plan.cgroup;
-  for (let i = 0; i < dirs.length; i++) {
-    const dir = dirs[i] as CgroupDir;
-    steps.push({ by: "runtime", op: "cgroup", path: dir.path, writes: dir.writes.map(writeText) });
-  }
+  for (let i = 0; i < dirs.length; i++) describeCgroup(dirs[i] as CgroupDir, steps);
   if (devices) steps.push({ by: "runtime", op: "devices", rules: devices });
+}
+
+function describeCgroup(dir: CgroupDir, steps: PlannedStep[]): void {
+  steps.push({ by: "runtime", op: "cgroup", path: dir.path, writes: dir.writes.map(writeText) });
 }
 
 function writeText(write: CgroupWrite): string {

@@ -34,6 +34,8 @@ export interface NamespacePlan {
    * cgroup namespace is not among them, it comes after joining the cgroup.
    */
   readonly ownFlags: number;
+  /** Made or joined; without one the container's mounts are the host's. */
+  readonly mount: boolean;
   readonly newCgroup: boolean;
   readonly newNetwork: boolean;
   readonly newUser: boolean;
@@ -52,6 +54,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
   const namespaces: readonly Namespace[] = (spec.linux && spec.linux.namespaces) || [];
   let all = 0;
   let cloneFlags = 0;
+  let mount = false;
   let newCgroup = false;
   let newNetwork = false;
   let newUser = false;
@@ -62,6 +65,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
   for (let i = 0; i < namespaces.length; i++) {
     const ns = namespaces[i] as Namespace;
     all = all | NAMESPACE_FLAGS[ns.type];
+    if (ns.type === "mount") mount = true;
     if (ns.path) {
       if (ns.type === "mount") joinMount = ns.path;
       else if (ns.type === "user") joinUser = ns.path;
@@ -80,6 +84,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
     all,
     cloneFlags: born >>> 0,
     ownFlags: ownFlags >>> 0,
+    mount,
     newCgroup,
     newNetwork,
     newUser,

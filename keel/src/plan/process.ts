@@ -1,6 +1,6 @@
 import { runtimeError } from "../lib/errors.ts";
-import { addCap, CAP_SYS_ADMIN, type CapMask, capMask, intersect } from "../spec/capabilities.ts";
-import type { Process, Rlimit, Seccomp } from "../spec/types.ts";
+import { addCap, CAP_SYS_ADMIN, CAPABILITIES, type CapMask, capMask, hasCap, intersect } from "../spec/capabilities.ts";
+import type { CapabilitySet, Process, Rlimit, Seccomp } from "../spec/types.ts";
 
 /** What the container's process becomes right before execve; numbers only, so that nothing is decided late. */
 export interface ProcessPlan {
@@ -32,6 +32,8 @@ export interface ProcessPlan {
   /** 0 or 1 × each of soft and hard: [resource number, soft, hard]. */
   readonly rlimits: readonly (readonly [string, number, number | string, number | string])[];
   readonly oomScoreAdj: number | undefined;
+  /** Capabilities that are left out, as sentences: the specification wants a warning and no failure. */
+  readonly warnings: readonly string[];
 }
 
 /** Resource numbers of prlimit(2), in order. */
@@ -51,11 +53,14 @@ export function planProcess(process: Process, seccomp: Seccomp | undefined): Pro
   const env = uniqueEnv(process.env || []);
   const spec = process.capabilities;
   let caps: ProcessPlan["caps"];
+  const warnings: string[] = [];
   if (spec) {
     const permitted = capMask(spec.permitted);
     const effective = intersect(capMask(spec.effective), permitted);
     const inheritable = capMask(spec.inheritable);
     const ambient = intersect(intersect(capMask(spec.ambient), permitted), inheritable);
+    warnUnknown(spec, warnings);
+    warnAmbient(spec.ambient || [], ambient, warnings);
     if (seccomp && !process.noNewPrivileges) {
       addCap(permitted, CAP_SYS_ADMIN);
       addCap(effective, CAP_SYS_ADMIN);
@@ -93,7 +98,31 @@ export function planProcess(process: Process, seccomp: Seccomp | undefined): Pro
     selinuxLabel: process.selinuxLabel || "",
     rlimits,
     oomScoreAdj: process.oomScoreAdj,
+    warnings,
   };
+}
+
+const SETS: readonly CapabilitySet[] = ["bounding", "permitted", "effective", "inheritable", "ambient"];
+
+function warnUnknown(spec: NonNullable<Process["capabilities"]>, warnings: string[]): void {
+  const unknown: string[] = [];
+  for (let k = 0; k < SETS.length; k++) {
+    const names = spec[SETS[k] as CapabilitySet] || [];
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i] as string;
+      if (CAPABILITIES.indexOf(name) < 0 && unknown.indexOf(name) < 0) unknown.push(name);
+    }
+  }
+  if (unknown.length > 0) warnings.push(`ignoring unknown or unavailable capabilities: [${unknown.join(" ")}]`);
+}
+
+/** capabilities(7): only what is both permitted and inheritable can be ambient. */
+function warnAmbient(wanted: readonly string[], ambient: CapMask, warnings: string[]): void {
+  for (let i = 0; i < wanted.length; i++) {
+    const number = CAPABILITIES.indexOf(wanted[i] as string);
+    if (number >= 0 && !hasCap(ambient, number))
+      warnings.push(`can't raise ambient capability ${wanted[i]}: it is not both permitted and inheritable`);
+  }
 }
 
 function uniqueEnv(env: readonly string[]): { list: string[]; home: boolean } {

@@ -37,6 +37,10 @@ export interface RootfsFacts {
   /** The container has a user namespace (new or joined): no mknod there. */
   readonly userNamespace: boolean;
   readonly noPivot: boolean;
+  /** The kernel has SELinux: without it mounts take no label. */
+  readonly selinux: boolean;
+  /** No mount namespace: what is mounted is mounted on the host. */
+  readonly hostMounts: boolean;
 }
 
 /** Everything between the new mount namespace and the pivot into the rootfs; pure. */
@@ -44,13 +48,16 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   const linux = spec.linux || {};
   const steps: Step[] = [];
   const propagation = propagationFlags(linux.rootfsPropagation || "rprivate");
-  steps.push({
-    op: "propagation",
-    flags: propagation & c.MS_PRIVATE ? c.MS_PRIVATE | c.MS_REC : c.MS_SLAVE | c.MS_REC,
-  });
+  if (!facts.hostMounts)
+    steps.push({
+      op: "propagation",
+      flags: propagation & c.MS_PRIVATE ? c.MS_PRIVATE | c.MS_REC : c.MS_SLAVE | c.MS_REC,
+    });
   const rootPath = spec.root ? spec.root.path : "rootfs";
-  const root = rootPath.charAt(0) === "/" ? rootPath : `${facts.bundle}/${rootPath}`;
-  steps.push({ op: "root", path: clean(root) });
+  const root = clean(rootPath.charAt(0) === "/" ? rootPath : `${facts.bundle}/${rootPath}`);
+  steps.push({ op: "root", path: root });
+  const late: Step[] = [];
+  const label = (facts.selinux && linux.mountLabel) || "";
   const mounts = spec.mounts || [];
   let joined = false;
   for (let i = 0; i < mounts.length; i++) {
@@ -60,20 +67,19 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
       joined = true;
       steps.push({ op: "join" });
     }
-    if (!isCgroup(mount)) planMount(mount, linux, `mounts[${i}]`, facts.bundle, steps);
+    if (!isCgroup(mount)) planMount(mount, `mounts[${i}]`, { linux, bundle: facts.bundle, label, root, steps, late });
     else {
       const { flags, propagation: changes } = parseMountOptions(mount.options || []);
-      planCgroupMount(clean(mount.destination), flags, changes, facts, steps);
+      planCgroupMount(belowRoot(clean(mount.destination), root), flags, changes, facts, steps);
     }
   }
   if (!joined) steps.push({ op: "join" });
   planDevices(linux.devices || [], facts.userNamespace, steps);
   if (spec.process && spec.process.terminal) steps.push({ op: "console" });
-  if (mounts.some(isReadonlyDev)) steps.push({ op: "remountReadonly", path: "/dev" });
   planHooks(spec.hooks || {}, steps);
-  planInside(spec, steps);
-  steps.push(facts.noPivot ? { op: "chroot" } : { op: "pivot" });
-  if (linux.rootfsPropagation) steps.push({ op: "propagation", flags: propagation });
+  planInside(spec, steps, late);
+  steps.push({ op: facts.hostMounts ? "chroot" : facts.noPivot ? "moveRoot" : "pivot" });
+  if (linux.rootfsPropagation && !facts.hostMounts) steps.push({ op: "propagation", flags: propagation });
   return steps;
 }
 
@@ -87,9 +93,8 @@ export function planMounts(mounts: readonly SpecMount[], linux: NonNullable<Spec
         "InvalidArgument",
         `invalid mounts[${i}].type: cgroups cannot be mounted into a running container`,
       );
-    planMount(mount, linux, `mounts[${i}]`, bundle, steps);
-    // one step each: what is read-only is so from its beginning, since nothing is made below it
-    steps.length = i + 1;
+    // what is read-only is so from its beginning, since nothing is made below it
+    planMount(mount, `mounts[${i}]`, { linux, bundle, label: "", root: "/", steps, late: undefined });
   }
   return steps;
 }
@@ -101,7 +106,7 @@ function planHooks(hooks: NonNullable<Spec["hooks"]>, steps: Step[]): void {
 }
 
 /** What is done to the finished tree. */
-function planInside(spec: Spec, steps: Step[]): void {
+function planInside(spec: Spec, steps: Step[], late: readonly Step[]): void {
   const linux = spec.linux || {};
   const sysctl = linux.sysctl || {};
   for (const name in sysctl) {
@@ -111,11 +116,16 @@ function planInside(spec: Spec, steps: Step[]): void {
   }
   const cwd = spec.process ? spec.process.cwd : "/";
   if (cwd !== "/") steps.push({ op: "mkdir", path: clean(cwd) });
-  const readonlyPaths = linux.readonlyPaths || [];
+  for (let i = 0; i < late.length; i++) steps.push(late[i] as Step);
+  const readonlyPaths = once(linux.readonlyPaths || []);
   for (let i = 0; i < readonlyPaths.length; i++) steps.push({ op: "readonly", path: readonlyPaths[i] as string });
-  const masked = linux.maskedPaths || [];
+  const masked = once(linux.maskedPaths || []);
   for (let i = 0; i < masked.length; i++) steps.push({ op: "mask", path: masked[i] as string });
   if (spec.root && spec.root.readonly) steps.push({ op: "remountReadonly", path: "/" });
+}
+
+function once(paths: readonly string[]): readonly string[] {
+  return paths.filter((path, i) => paths.indexOf(path) === i);
 }
 
 function propagationFlags(word: string): number {
@@ -128,20 +138,26 @@ function isCgroup({ type, options }: SpecMount): boolean {
 }
 
 /** `context="…"` for the file systems that take a label from their mount (SELinux). */
-function withLabel(data: string, type: string, label: string | undefined): string {
-  if (!label || type === "proc" || type === "sysfs" || type === "mqueue") return data;
+function withLabel(data: string, type: string, label: string): string {
+  if (label === "" || type === "proc" || type === "sysfs" || type === "mqueue") return data;
   return `${data}${data === "" ? "" : ","}context="${label}"`;
 }
 
-function planMount(
-  mount: SpecMount,
-  linux: NonNullable<Spec["linux"]>,
-  field: string,
-  bundle: string,
-  steps: Step[],
-): void {
+interface MountsPlan {
+  readonly linux: NonNullable<Spec["linux"]>;
+  readonly bundle: string;
+  /** Of the file systems that take one, "" for none. */
+  readonly label: string;
+  /** Absolute path of the root on the host. */
+  readonly root: string;
+  readonly steps: Step[];
+  /** What is done when everything below is there; undefined: nothing will be made below. */
+  readonly late: Step[] | undefined;
+}
+
+function planMount(mount: SpecMount, field: string, { linux, bundle, label, root, steps, late }: MountsPlan): void {
   const options = parseMountOptions(mount.options || []);
-  const dest = clean(mount.destination);
+  const dest = belowRoot(clean(mount.destination), root);
   const type = mount.type || "none";
   const idmap = planIdMap(mount, options, linux, field);
   const bind = options.bind || type === "bind";
@@ -163,26 +179,25 @@ function planMount(
     });
     return;
   }
-  const strict = type === "proc" || type === "sysfs";
-  const source = mount.source || type;
-  const copyUp = type === "tmpfs" && options.tmpcopyup;
+  // a read-only tmpfs must be writable while the runtime makes mount points and devices in it
+  const filled = late !== undefined && type === "tmpfs" && (options.flags & c.MS_RDONLY) !== 0;
   steps.push({
     op: "mount",
     fstype: type,
-    source,
+    source: mount.source || type,
     dest,
-    flags: isReadonlyDev(mount) ? options.flags & ~c.MS_RDONLY : options.flags,
-    data: withLabel(options.data, type, linux.mountLabel),
+    flags: filled ? options.flags & ~c.MS_RDONLY : options.flags,
+    data: withLabel(options.data, type, label),
     propagation: options.propagation,
-    strict,
-    ...(copyUp ? { copyUp } : {}),
+    strict: type === "proc" || type === "sysfs",
+    ...(type === "tmpfs" && options.tmpcopyup ? { copyUp: true } : {}),
   });
+  if (filled && late) late.push({ op: "remountReadonly", path: dest });
 }
 
-/** A tmpfs that must be writable until the devices are made. */
-function isReadonlyDev(mount: SpecMount): boolean {
-  if (mount.type !== "tmpfs" || clean(mount.destination) !== "/dev") return false;
-  return (parseMountOptions(mount.options || []).flags & c.MS_RDONLY) !== 0;
+/** Callers of old give the destination with the root's own path before it. */
+function belowRoot(dest: string, root: string): string {
+  return root !== "/" && dest.indexOf(`${root}/`) === 0 ? dest.substring(root.length) : dest;
 }
 
 function planDevices(devices: readonly Device[], bind: boolean, steps: Step[]): void {

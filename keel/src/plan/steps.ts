@@ -73,4 +73,7 @@ export type Step =
   /** Become a member of the container's cgroups, and have a cgroup namespace from there on. */
   | { readonly op: "join" }
   | { readonly op: "pivot" }
+  /** Moves the root mount to "/", where pivot_root cannot (initramfs). */
+  | { readonly op: "moveRoot" }
+  /** Only chroot: the mount namespace is the host's. */
   | { readonly op: "chroot" };

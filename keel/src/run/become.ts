@@ -3,23 +3,37 @@ import { callError, must, runtimeError } from "../lib/errors.ts";
 import { traced } from "../lib/trace.ts";
 import type { ProcessPlan } from "../plan/process.ts";
 import { isIdle, type SchedulePlan } from "../plan/schedule.ts";
-import { hasCap } from "../spec/capabilities.ts";
+import { CAPABILITIES, hasCap, intersect } from "../spec/capabilities.ts";
 import { privateProc } from "./rootfs.ts";
 import { applySchedule } from "./schedule.ts";
+import { sendWarning } from "./sync.ts";
 
 const CAP_LAST_POSSIBLE = 63;
 
-/** From a finished root to the user's rights: what is the same for init and exec. Returns the program's path. */
-export function becomeProgram(plan: ProcessPlan, schedule: SchedulePlan, env: readonly string[]): string {
-  traced("chdir", () => enterCwd(plan.cwd, false));
+type Caps = NonNullable<ProcessPlan["caps"]>;
+
+export interface Becoming {
+  readonly plan: ProcessPlan;
+  readonly schedule: SchedulePlan;
+  readonly env: readonly string[];
+  /** Where warnings go. */
+  readonly sync: number;
+}
+
+/**
+ * From a finished root to the user's rights: what is the same for init and exec. Returns the program's path, "" when
+ * there is no program.
+ */
+export function becomeProgram({ plan, schedule, env, sync }: Becoming): string {
+  const there = traced("chdir", () => enterCwd(plan.cwd, false));
   if (plan.apparmorProfile !== "" || plan.selinuxLabel !== "") traced("labels", () => applyLabels(plan));
   if (!isIdle(schedule)) traced("schedule", () => applySchedule(schedule));
   if (plan.noNewPrivileges)
     traced("noNewPrivileges", () => must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs"));
-  traced("user", () => becomeUser(plan));
+  traced("user", () => becomeUser(plan, sync));
   return traced("program", () => {
-    enterCwd(plan.cwd, true);
-    return findProgram(plan.args[0] as string, env);
+    if (!there) enterCwd(plan.cwd, true);
+    return plan.args.length === 0 ? "" : findProgram(plan.args[0] as string, env);
   });
 }
 
@@ -43,12 +57,14 @@ export function completeEnv(plan: ProcessPlan): string[] {
   return env;
 }
 
-/** chdir, and proof that the result lies in the container's root (CVE-2024-21626). */
-function enterCwd(cwd: string, late: boolean): void {
+/**
+ * chdir, and proof that the result lies in the container's root (CVE-2024-21626). Either root (on root-squashed NFS) or
+ * the user may lack the right: tried before the user change, and if that returns false once more `late`, after it.
+ */
+function enterCwd(cwd: string, late: boolean): boolean {
   const result = sys.chdir(cwd);
   if (result < 0) {
-    // before the user change root may lack the right (root-squashed NFS), after it the user may
-    if (!late && result === -c.EACCES) return;
+    if (!late && result === -c.EACCES) return false;
     throw callError(`chdir to cwd ("${cwd}") set in config.json failed`, result);
   }
   const now = sys.getcwd();
@@ -59,6 +75,7 @@ function enterCwd(cwd: string, late: boolean): void {
       "cwd must be a directory of the container",
     );
   }
+  return true;
 }
 
 /** Gives stdio to the container's user, so that /dev/stdout can be opened again; the null device stays as it is. */
@@ -109,7 +126,7 @@ function applyLabels(plan: ProcessPlan): void {
  * User, groups and capabilities, in the one order that works: bounding set while CAP_SETPCAP is there, ids with
  * keepcaps, then the sets, ambient last (facts e.19).
  */
-function becomeUser(plan: ProcessPlan): void {
+function becomeUser(plan: ProcessPlan, sync: number): void {
   sys.umask(plan.umask);
   const caps = plan.caps;
   if (caps) {
@@ -134,23 +151,44 @@ function becomeUser(plan: ProcessPlan): void {
   must(sys.setresgid(plan.gid, plan.gid, plan.gid), `set gid to ${plan.gid}`);
   must(sys.setresuid(plan.uid, plan.uid, plan.uid), `set uid to ${plan.uid}`);
   if (!caps) return;
-  must(
-    sys.capset(
-      caps.effective.lo,
-      caps.effective.hi,
-      caps.permitted.lo,
-      caps.permitted.hi,
-      caps.inheritable.lo,
-      caps.inheritable.hi,
-    ),
-    "set capabilities (this process may lack some of process.capabilities)",
-  );
-  if (caps.ambient.lo !== 0 || caps.ambient.hi !== 0) {
+  let granted = caps;
+  let result = setCaps(granted);
+  if (result === -c.EPERM) {
+    // runtime-spec: what cannot be granted is left out with a warning
+    granted = grantable(caps, sync);
+    result = setCaps(granted);
+  }
+  must(result, "set capabilities");
+  if (granted.ambient.lo !== 0 || granted.ambient.hi !== 0) {
     for (let cap = 0; cap <= CAP_LAST_POSSIBLE; cap++) {
-      if (hasCap(caps.ambient, cap))
+      if (hasCap(granted.ambient, cap))
         must(sys.prctl(c.PR_CAP_AMBIENT, c.PR_CAP_AMBIENT_RAISE, cap, 0, 0), `raise ambient capability ${cap}`);
     }
   }
+}
+
+function setCaps(caps: Caps): number {
+  const { effective, permitted, inheritable } = caps;
+  return sys.capset(effective.lo, effective.hi, permitted.lo, permitted.hi, inheritable.lo, inheritable.hi);
+}
+
+/** The sets without what this process does not have itself. */
+function grantable(caps: Caps, sync: number): Caps {
+  const held = sys.capget();
+  const own = { lo: held[2] as number, hi: held[3] as number };
+  const lacking: string[] = [];
+  for (let cap = 0; cap < CAPABILITIES.length; cap++) {
+    if ((hasCap(caps.permitted, cap) || hasCap(caps.inheritable, cap)) && !hasCap(own, cap))
+      lacking.push(CAPABILITIES[cap] as string);
+  }
+  sendWarning(sync, `ignoring unknown or unavailable capabilities: [${lacking.join(" ")}]`);
+  return {
+    bounding: caps.bounding,
+    effective: intersect(caps.effective, own),
+    permitted: intersect(caps.permitted, own),
+    inheritable: intersect(caps.inheritable, own),
+    ambient: intersect(caps.ambient, own),
+  };
 }
 
 /** The program's path, looked up as the user in the container: what is missing is told at create. */

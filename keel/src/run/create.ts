@@ -3,6 +3,7 @@ import { attachDeviceProgram } from "../cgroup/bpf.ts";
 import * as c from "../lib/consts.ts";
 import { must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
+import { debug, warn } from "../lib/report.ts";
 import { changedSignals } from "../lib/signals.ts";
 import { startTrace, traced } from "../lib/trace.ts";
 import type { Spec } from "../spec/types.ts";
@@ -19,6 +20,7 @@ import {
   START_SOCKET,
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
+import { type HostMount, removeHostMount } from "./hostmount.ts";
 import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
 import { findNetDevices, moveNetDevices } from "./netdevices.ts";
@@ -66,6 +68,7 @@ export interface Created {
 /** What has to be undone when a create fails, filled while it goes on. */
 interface Undo {
   readonly id: string;
+  readonly hostMount: HostMount | undefined;
   readonly cgroups: string[];
   readonly resctrl: string[];
   pid: number;
@@ -75,9 +78,12 @@ interface Undo {
 export function createContainer(options: CreateOptions): Created {
   const plan = planCreate(options);
   checkTerminal(plan.process.terminal, options);
+  if (!plan.spec.process && options.immediate)
+    throw runtimeError("InvalidArgument", "run the container: its config.json has no process");
+  plan.process.warnings.forEach(warn);
   if (options.trace) startTrace("runtime");
   traced("state", () => claimId(options.id));
-  const undo: Undo = { id: options.id, cgroups: [], resctrl: [], pid: -1 };
+  const undo: Undo = { id: options.id, hostMount: plan.draft.hostMount, cgroups: [], resctrl: [], pid: -1 };
   try {
     if (managerSocket() !== "") makeNotifyDir(options.id);
     return launch(options, plan, undo);
@@ -89,13 +95,12 @@ export function createContainer(options: CreateOptions): Created {
 
 function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const { spec, namespaces } = plan;
-  // init is born in a version 2 cgroup, and moves itself into those of version 1 while it builds its root
-  // (with a user namespace what it mounts of them is opened before)
+  // with a user namespace what init mounts of the cgroups is opened before it is made
   const early = plan.unified || plan.userNamespace;
-  if (early) makeContainerCgroups(plan, undo);
+  const home = makeFirstCgroups(plan, undo, early);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
-  const dir = containerDir(options.id);
-  const start = options.immediate ? -1 : must(sys.unixListen(`${dir}/${START_SOCKET}`, 1, 1), "make the start socket");
+  const socket = `${containerDir(options.id)}/${START_SOCKET}`;
+  const start = options.immediate ? -1 : must(sys.unixListen(socket, 1, 1), "make the start socket");
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = openSources(plan.steps, plan.userNamespace);
   const netDevices = findNetDevices((spec.linux || {}).netDevices);
@@ -121,9 +126,11 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       trace: options.trace,
       signals: changedSignals(),
     });
-  const pid = traced("clone", () => spawnInit(namespaces, (plan.unified && undo.cgroups[0]) || "", mine, main));
+  debug("nsexec container setup: init is made in its namespaces");
+  const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;
   closeAll(trees.concat([theirs, start, consoleSocket]));
+  debug(`child process in init(): ${pid}`);
   if (namespaces.newUser) traced("idmaps", () => writeIdMaps(pid, spec.linux || {}));
   // root of a user namespace has no right to what is the host's
   if (netDevices.socket >= 0 && plan.userNamespace) moveNetDevices(netDevices, pid, true);
@@ -137,10 +144,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   awaitReady(mine, record, spec);
   traced("limits", () => applyResourceLimits(pid, plan.process));
   const master = masterSocket < 0 ? -1 : receiveMaster(masterSocket);
-  traced("publish", () => publishState(record.id));
-  const receiver = options.pidfdSocket || record.annotations[PIDFD_RECEIVER];
-  if (receiver) sendPidfd(receiver, pid);
-  if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
+  announce(options, record);
   const notify = options.immediate ? openNotify(options.id) : undefined;
   if (options.immediate) {
     sendGo(mine, "start the program");
@@ -151,9 +155,31 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   return { record, spec, master, notify };
 }
 
+/** The container is known from here on. */
+function announce(options: CreateOptions, record: Record): void {
+  traced("publish", () => publishState(record.id));
+  const receiver = options.pidfdSocket || record.annotations[PIDFD_RECEIVER];
+  if (receiver) sendPidfd(receiver, record.pid);
+  debug("init: closing the pipe to signal completion: it stands before its program");
+  if (options.pidFile) writeAtomically(absolute(options.pidFile), String(record.pid), 0o644);
+}
+
+/**
+ * Init is born in a version 2 cgroup, the path of which this returns, and moves itself into those of version 1 while it
+ * builds its root.
+ */
+function makeFirstCgroups(plan: CreatePlan, undo: Undo, all: boolean): string {
+  const { hybrid } = plan.cgroup;
+  if (hybrid) makeCgroups({ dirs: [hybrid], delegate: [], devices: undefined, hybrid: undefined }, undo.cgroups);
+  if (all) makeContainerCgroups(plan, undo);
+  return hybrid ? hybrid.path : (plan.unified && undo.cgroups[0]) || "";
+}
+
 function makeContainerCgroups(plan: CreatePlan, undo: Undo): void {
   makeCgroups(plan.cgroup, undo.cgroups);
-  const { devices } = plan.cgroup;
+  const { devices, hybrid } = plan.cgroup;
+  // those with limits and a freezer come first
+  if (hybrid) undo.cgroups.push(undo.cgroups.shift() as string);
   if (devices) traced("devices", () => attachDeviceProgram(undo.cgroups[0] as string, devices, false));
 }
 
@@ -169,7 +195,8 @@ function awaitReady(sync: number, record: Record, spec: Spec): void {
   if (word === "hooks") {
     const hooks = spec.hooks || {};
     // both run in the runtime's namespaces, with the container's made but not yet entered (runtime-spec "Lifecycle")
-    runHooks("prestart", hooks.prestart, ociState(record, "creating"));
+    // of old it ran at start, and tools look for the state it saw then
+    runHooks("prestart", hooks.prestart, ociState(record, "created"));
     runHooks("createRuntime", hooks.createRuntime, ociState(record, "creating"));
     sendGo(sync, "let the container's init go on");
     word = nextWord(sync);
@@ -240,6 +267,7 @@ function undoCreate(undo: Undo): void {
     for (let i = 0; i < left.length; i++) sys.kill(left[i] as number, c.SIGKILL);
     sys.waitpid(undo.pid, 0, [0]);
   }
+  if (undo.hostMount) removeHostMount(undo.hostMount);
   try {
     removeCgroups(undo.cgroups);
   } catch {

@@ -1,8 +1,10 @@
 import { cgroupsBelow, joinSelf, unifiedCgroup } from "../cgroup/apply.ts";
+import { hybridMount } from "../cgroup/layout.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
+import { warn } from "../lib/report.ts";
 import { changedSignals } from "../lib/signals.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import { type ExecAffinity, planExecAffinity, planSchedule, type SchedulePlan } from "../plan/schedule.ts";
@@ -66,6 +68,7 @@ function planExec(options: ExecOptions): ExecPlan {
   }
   const seccomp = options.spec.linux && options.spec.linux.seccomp;
   const plan = planProcess(options.process, seccomp);
+  plan.warnings.forEach(warn);
   if (plan.terminal && options.detach && !options.consoleSocket) {
     throw runtimeError(
       "InvalidArgument",
@@ -73,13 +76,14 @@ function planExec(options: ExecOptions): ExecPlan {
       "pass --console-socket",
     );
   }
+  const limited = record.cgroups.filter((path) => path !== record.hybrid);
   return {
     record,
     plan,
     schedule: planSchedule(options.process, options.spec.linux),
     affinity: planExecAffinity(options.process),
     filter: seccomp ? filterFor(seccomp, context().root) : undefined,
-    cgroups: options.cgroup === "" ? record.cgroups : cgroupsBelow(record.cgroups, options.cgroup),
+    cgroups: options.cgroup === "" ? limited : cgroupsBelow(limited, options.cgroup),
   };
 }
 
@@ -123,12 +127,9 @@ function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: 
   // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
   must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
   if (record.namespaces & c.CLONE_NEWPID) must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
-  const cgroup = record.unified
-    ? must(
-        sys.open(unifiedPath(record, options.cgroup, cgroups[0] as string), c.O_PATH | c.O_DIRECTORY, 0),
-        "open the container's cgroup",
-      )
-    : -1;
+  const home = unifiedPath(record, options.cgroup, cgroups[0] || "");
+  const cgroup =
+    home === "" ? -1 : must(sys.open(home, c.O_PATH | c.O_DIRECTORY, 0), `error adding pid to cgroup ${home}`);
   // inherited, so that it holds before the process is in the container's cgroup
   if (affinity.initial) setAffinity(affinity.initial, "process.execCPUAffinity.initial");
   const pid = sys.clone(0, cgroup);
@@ -142,9 +143,14 @@ function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: 
   return pid;
 }
 
-/** Init may have moved to a group below the one it was made in, which then takes no processes itself (facts e.8). */
+/**
+ * The version 2 cgroup to be born in, "" for none. Init may have moved to a group below the one it was made in, which
+ * then takes no processes itself (facts e.8).
+ */
 function unifiedPath(record: Record, wanted: string, path: string): string {
-  return wanted === "" ? unifiedCgroup(record.pid, path) : path;
+  if (record.hybrid) return unifiedCgroup(record.pid, hybridMount(), record.hybrid);
+  if (!record.unified) return "";
+  return wanted === "" ? unifiedCgroup(record.pid, "/sys/fs/cgroup", path) : path;
 }
 
 /** The terminal's master that came over our own socket, which is closed. */
@@ -174,8 +180,15 @@ function runChild(planned: ExecPlan, ends: ChildEnds, pidfd: number): void {
   if (!record.unified) joinSelf(cgroups);
   if (affinity.final) setAffinity(affinity.final, "process.execCPUAffinity.final");
   else if (!affinity.initial) resetAffinity();
+  // the host's mount namespace knows no root but the host's
+  const root = record.hostMount ? sys.open(`/proc/${record.pid}/root`, c.O_PATH | c.O_DIRECTORY, 0) : -1;
   const flags = record.namespaces & ~c.CLONE_NEWPID;
   if (flags !== 0) must(sys.setns(pidfd, flags), "join the container's namespaces");
+  if (record.hostMount) {
+    must(root, "open the container's root");
+    must(sys.fchdir(root), "enter the container's root");
+    must(sys.chroot("."), "enter the container's root");
+  }
   if (record.userNamespace) {
     must(sys.setresgid(0, 0, 0), "become root in the user namespace");
     must(sys.setresuid(0, 0, 0), "become root in the user namespace");
@@ -190,7 +203,12 @@ function runChild(planned: ExecPlan, ends: ChildEnds, pidfd: number): void {
   closeOthers(ends.preserveFds, [sync]);
   const env = completeEnv(plan);
   if (!terminal) prepareStdio(plan);
-  const program = becomeProgram(plan, planned.schedule, env);
+  const program = becomeProgram({
+    plan,
+    schedule: planned.schedule,
+    env,
+    sync,
+  });
   sys.write(sync, "ready");
   if (sys.read(sync, 16) !== "go") sys.exit(255);
   applyOwnLimits(plan);

@@ -1,51 +1,75 @@
 import * as c from "../lib/consts.ts";
-import { callError, mustGet, runtimeError } from "../lib/errors.ts";
+import { callError, must, mustGet, runtimeError } from "../lib/errors.ts";
 import { traced } from "../lib/trace.ts";
 import type { Hook } from "../spec/types.ts";
 
+/** Of what a failed hook wrote, the error quotes this much. */
+const QUOTED = 4096;
+
 /**
- * Runs hooks one after the other with the state on stdin, each with its own environment only. The first that fails
- * stops the rest. stdout is discarded, stderr goes to ours.
+ * Runs hooks one after the other with the state on stdin. The first that fails stops the rest.
  *
- * @throws the failing hook's path with its exit code, signal or timeout
+ * @param env of hooks that have none of their own
+ * @throws the failing hook with its exit code, signal or timeout, and what it wrote
  */
 export function runHooks(
   kind: string,
   hooks: readonly Hook[] | undefined,
   state: { readonly [key: string]: unknown },
+  env?: readonly string[],
 ): void {
   if (!hooks) return;
+  const input = `${JSON.stringify(state)}\n`;
   for (let i = 0; i < hooks.length; i++) {
     const hook = hooks[i] as Hook;
     traced(
       `hook ${kind}`,
-      () => runHook(`hooks.${kind}[${i}]`, hook, `${JSON.stringify(state)}\n`),
+      () => runHook(`${kind} hook #${i}`, hook, input, env || []),
       () => hook.path,
     );
   }
 }
 
-function runHook(field: string, hook: Hook, input: string): void {
-  const [reader, writer] = mustGet(sys.pipe(), `make a pipe for ${field}`);
+function runHook(name: string, hook: Hook, input: string, env: readonly string[]): void {
+  // no pipe: a daemon that a hook leaves behind may keep it open for ever
+  const output = must(sys.memfdCreate("hook", 1), `keep the output of ${name}`);
+  try {
+    const status = startHook(name, hook, input, env, output);
+    if (status === 0) return;
+    const how = (status & 127) !== 0 ? `killed by signal ${status & 127}` : `exit status ${status >> 8}`;
+    const said = readOutput(output);
+    const quote = said === "" ? "" : `, it wrote: ${said}`;
+    throw runtimeError("FailedPrecondition", `error running ${name}: ${hook.path}: ${how}${quote}`);
+  } finally {
+    sys.close(output);
+  }
+}
+
+function readOutput(output: number): string {
+  sys.lseek(output, 0, 0);
+  const said = sys.read(output, QUOTED);
+  return typeof said === "number" ? "" : said.replace(/\s+$/, "");
+}
+
+/** Returns the wait status. */
+function startHook(name: string, hook: Hook, input: string, env: readonly string[], output: number): number {
+  const [reader, writer] = mustGet(sys.pipe(), `make a pipe for ${name}`);
   const pid = sys.clone(0, -1);
-  if (pid === 0) execHook(hook, reader);
+  if (pid === 0) execHook(hook, reader, output, env);
   sys.close(reader);
   if (pid < 0) {
     sys.close(writer);
-    throw callError(`start ${field} ${hook.path}`, pid);
+    throw callError(`start ${name} ${hook.path}`, pid);
   }
   // a hook that reads nothing must not stop us: the state fits the pipe's buffer, the rest is dropped
   sys.ignoreSignal(c.SIGPIPE);
   sys.setNonblock(writer, true);
   sys.write(writer, input);
   sys.close(writer);
-  const status = waitHook(pid, hook, field);
-  if (status === 0) return;
-  const how = (status & 127) !== 0 ? `killed by signal ${status & 127}` : `exit status ${status >> 8}`;
-  throw runtimeError("FailedPrecondition", `error running ${field} ${hook.path}: ${how}`);
+  return waitHook(pid, hook, name);
 }
 
-function waitHook(pid: number, hook: Hook, field: string): number {
+function waitHook(pid: number, hook: Hook, name: string): number {
   const out = [0];
   if (!hook.timeout) {
     let result = sys.waitpid(pid, 0, out);
@@ -67,17 +91,17 @@ function waitHook(pid: number, hook: Hook, field: string): number {
   sys.kill(pid, c.SIGKILL);
   sys.waitpid(pid, 0, out);
   if (pidfd >= 0) sys.close(pidfd);
-  throw runtimeError("DeadlineExceeded", `error running ${field} ${hook.path}: timed out after ${hook.timeout} s`);
+  throw runtimeError("DeadlineExceeded", `error running ${name}: ${hook.path}: timed out after ${hook.timeout} s`);
 }
 
-function execHook(hook: Hook, reader: number): never {
+function execHook(hook: Hook, reader: number, output: number, env: readonly string[]): never {
   sys.dup2(reader, 0);
-  const quiet = sys.open("/dev/null", c.O_WRONLY, 0);
-  if (quiet >= 0) sys.dup2(quiet, 1);
+  sys.dup2(output, 1);
+  sys.dup2(output, 2);
   sys.closeRange(3, 0x7fffffff, 4);
   sys.resetSignals();
   const argv = hook.args && hook.args.length > 0 ? hook.args : [hook.path];
-  const result = sys.execve(hook.path, argv, hook.env || []);
+  const result = sys.execve(hook.path, argv, hook.env || env);
   sys.writeAll(2, `start hook ${hook.path}: ${sys.errnoText(-result)}\n`);
   return sys.exit(127);
 }

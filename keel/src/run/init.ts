@@ -1,7 +1,7 @@
 import { joinSelf } from "../cgroup/apply.ts";
 import * as c from "../lib/consts.ts";
 import { envValue, withEnv } from "../lib/env.ts";
-import { callError, must } from "../lib/errors.ts";
+import { callError, must, runtimeError } from "../lib/errors.ts";
 import { startTrace, traced } from "../lib/trace.ts";
 import type { NamespacePlan } from "../plan/namespaces.ts";
 import type { ProcessPlan } from "../plan/process.ts";
@@ -85,13 +85,14 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   traced("close", () => closeOthers(plan.preserveFds, plan.start < 0 ? [plan.sync] : [plan.sync, plan.start]));
   const env = withListenFds(plan.listenFds, completeEnv(process));
   if (slave < 0) traced("stdio", () => prepareStdio(process));
-  const program = becomeProgram(process, plan.schedule, env);
+  const program = becomeProgram({ plan: process, schedule: plan.schedule, env, sync: plan.sync });
   sys.write(plan.sync, "ready");
   report.fd = awaitStart(plan);
   applyOwnLimits(process);
+  if (program === "") throw runtimeError("FailedPrecondition", "start the container: its config.json has no process");
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
-  if (hooks) runHooks("startContainer", hooks, plan.hookState);
   sys.resetSignals(plan.signals);
+  if (hooks) runHooks("startContainer", hooks, plan.hookState, env);
   // told before it is done: the filter may forbid the telling, and execve is the end of us
   if (plan.filter) traced("filter", () => undefined);
   traced(
@@ -183,8 +184,10 @@ function buildRoot(plan: InitPlan, joined: boolean): number {
     },
     hooks: (kind) => {
       traced("hooks", () => undefined);
-      if (kind === "createContainer") runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState);
-      else {
+      if (kind === "createContainer") {
+        must(sys.fchdir(state.root), "enter the rootfs for the hooks");
+        runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState);
+      } else {
         sys.write(plan.sync, "hooks");
         awaitGo(plan);
       }

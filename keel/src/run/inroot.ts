@@ -47,7 +47,7 @@ export function openStrict(root: number, path: string): number {
   if (fd === -c.ELOOP || fd === -c.ENOTDIR) {
     throw runtimeError(
       "PermissionDenied",
-      `mount at ${path}: a symlink or no directory is in the way`,
+      `mount at ${path}: it must be mounted on ordinary directory, a symlink or a file is in the way`,
       "the image must hold a real directory there",
     );
   }

@@ -12,6 +12,7 @@ import {
   statusOf,
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
+import { removeHostMount } from "./hostmount.ts";
 import { removeResctrl } from "./resctrl.ts";
 
 const KILL_ROUNDS = 200;
@@ -41,16 +42,19 @@ export function parseSignal(text: string): number {
 }
 
 /** Sends a signal to init through a pidfd, so that it can never hit another process with the same number. */
-export function killContainer(id: string, signal: number): void {
+export function killContainer(id: string, signal: number, all: boolean): void {
   const record = getRecord(id);
   const pidfd = isAlive(record) ? sys.pidfdOpen(record.pid, 0) : -c.ESRCH;
   if (pidfd < 0 || !isAlive(record)) {
     // init is gone; what it left in a shared pid namespace still gets the KILL
     if (signal === c.SIGKILL && killLeft(record)) return;
+    if (all) return;
     throw runtimeError("FailedPrecondition", "container not running");
   }
+  // without a pid namespace of its own nothing dies with init
   const result = sys.pidfdSendSignal(pidfd, signal);
   sys.close(pidfd);
+  if (signal === c.SIGKILL && record.ownPids === false) killLeft(record);
   if (result === -c.ESRCH) throw runtimeError("FailedPrecondition", "container not running");
   if (result < 0) throw callError(`signal container ${id}`, result);
   if (signal === c.SIGKILL) thaw(record);
@@ -137,6 +141,7 @@ export function deleteContainer(id: string, force: boolean): void {
   } else killLeft(record);
   removeCgroups(record.cgroups);
   removeResctrl(record.resctrl);
+  if (record.hostMount) removeHostMount(record.hostMount);
   if (record.poststop) {
     try {
       runHooks("poststop", (readSpec(id).hooks || {}).poststop, ociState(record, "stopped"));

@@ -1,5 +1,6 @@
 import { type CgroupLayout, readCgroupLayout } from "../cgroup/layout.ts";
 import { type CgroupPlan, planCgroup, planNoCgroup } from "../cgroup/plan.ts";
+import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError } from "../lib/errors.ts";
 import { absolute, clean, parseJson } from "../lib/files.ts";
@@ -12,6 +13,7 @@ import { type Filter, filterFor } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { validateSpec } from "../spec/validate.ts";
 import type { Record } from "../state/store.ts";
+import { planHostMount } from "./hostmount.ts";
 import { addNotify, managerSocket } from "./notify.ts";
 import { checkNamespacePaths } from "./nscheck.ts";
 import { findResctrl, planResctrl, type ResctrlPlan } from "./resctrl.ts";
@@ -45,6 +47,9 @@ export interface PlanOptions {
   readonly dry?: boolean;
 }
 
+/** runtime-spec wants a process only when the container starts: create makes all the rest, start refuses. */
+const NO_PROCESS: Process = { args: [], cwd: "/" };
+
 /** Reads, validates and plans. */
 export function planCreate(options: PlanOptions): CreatePlan {
   const bundle = clean(absolute(options.bundle || "."));
@@ -70,15 +75,20 @@ export function planCreate(options: PlanOptions): CreatePlan {
     cgroupNamespace: namespaces.newCgroup,
     userNamespace,
     noPivot: options.noPivot,
+    selinux: !!linux.mountLabel && sys.faccessat(c.AT_FDCWD, "/sys/fs/selinux/enforce", 0, 0) >= 0,
+    hostMounts: !namespaces.mount,
   });
-  const process = planProcess(spec.process as Process, linux.seccomp);
-  const schedule = planSchedule(spec.process as Process, linux);
+  const process = planProcess(spec.process || NO_PROCESS, linux.seccomp);
+  const schedule = planSchedule(spec.process || NO_PROCESS, linux);
   const resctrl = linux.intelRdt ? planResctrl(linux.intelRdt, options.id, findResctrl()) : undefined;
   const filter = linux.seccomp ? filterFor(linux.seccomp, options.dry ? "" : context().root) : undefined;
   const draft = draftOf(options.id, spec, bundle);
   draft.userNamespace = userNamespace;
   draft.unified = layout.unified;
   draft.namespaces = namespaces.all;
+  draft.hybrid = cgroup.hybrid ? cgroup.hybrid.path : "";
+  draft.ownPids = (namespaces.cloneFlags & c.CLONE_NEWPID) !== 0;
+  if (!namespaces.mount) draft.hostMount = planHostMount(draft.rootfs);
   return {
     text,
     spec,
@@ -114,5 +124,8 @@ function draftOf(id: string, spec: Spec, bundle: string): Draft {
     unified: false,
     namespaces: 0,
     resctrl: [],
+    hybrid: "",
+    ownPids: false,
+    hostMount: undefined,
   };
 }

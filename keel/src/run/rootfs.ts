@@ -96,8 +96,11 @@ function applyStep(step: Step, state: RootfsState, index: number): void {
     case "pivot":
       pivot(state);
       return;
-    case "chroot":
+    case "moveRoot":
       moveRoot(state);
+      return;
+    case "chroot":
+      enterRoot(state);
       return;
   }
 }
@@ -348,6 +351,11 @@ function pivot(state: RootfsState): void {
 function moveRoot(state: RootfsState): void {
   must(sys.fchdir(state.root), "enter the rootfs");
   must(sys.mount(".", "/", "", c.MS_MOVE, ""), "move the rootfs to /");
+  enterRoot(state);
+}
+
+function enterRoot(state: RootfsState): void {
+  must(sys.fchdir(state.root), "enter the rootfs");
   must(sys.chroot("."), "chroot into the rootfs");
   must(sys.chdir("/"), "enter the new root");
 }

@@ -12,14 +12,15 @@ export function openSources(steps: readonly Step[], all: boolean): number[] {
   const trees: number[] = [];
   const namespaces: { [mappings: string]: number } = {};
   let propagation = c.MS_PRIVATE;
+  let root = "";
   for (let i = 0; i < steps.length; i++) {
     const step = steps[i] as Step;
     // a copy of a shared mount is its peer: what the container mounts there would show on the host
     if (step.op === "propagation" && i === 0) propagation = step.flags & ~c.MS_REC;
+    if (step.op === "root") root = step.path;
     const idmap = step.op === "bind" ? step.idmap : undefined;
     if (!all && !idmap) continue;
-    if (step.op === "root") trees[i] = openSource(step.path, true);
-    else trees[i] = step.op === "bind" ? openSource(step.source, step.recursive) : -1;
+    trees[i] = openStep(step, root);
     const tree = trees[i] as number;
     if (tree < 0) continue;
     must(
@@ -30,6 +31,13 @@ export function openSources(steps: readonly Step[], all: boolean): number[] {
   }
   for (const mappings in namespaces) sys.close(namespaces[mappings] as number);
   return trees;
+}
+
+/** What earlier steps mount below the root is seen only where they mount it: by the child. */
+function openStep(step: Step, root: string): number {
+  if (step.op === "root") return openSource(step.path, true);
+  if (step.op !== "bind" || step.source.indexOf(`${root}/`) === 0) return -1;
+  return openSource(step.source, step.recursive);
 }
 
 export function openSource(path: string, recursive: boolean): number {

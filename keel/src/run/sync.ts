@@ -1,5 +1,6 @@
 import * as c from "../lib/consts.ts";
 import { asRuntimeError, callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import { warn } from "../lib/report.ts";
 
 /**
  * Words between the runtime and the process it makes, over a seqpacket socket: "go", "ready", or one JSON object with
@@ -17,12 +18,16 @@ function checkError(message: string): void {
   if (message.charAt(0) === "{") throw (JSON.parse(message) as { error: RuntimeError }).error;
 }
 
-/** The next word, "" for the end of the stream; an error that was sent is thrown. */
+/** The next word, "" for the end of the stream; an error that was sent is thrown, a warning told. */
 export function nextWord(sync: number): string {
   let message = sys.read(sync, MESSAGE_LIMIT);
   // ECONNRESET comes once, before what was sent, when the process ended with a word of ours unread
   while (message === -c.EINTR || message === -c.ECONNRESET) message = sys.read(sync, MESSAGE_LIMIT);
   if (typeof message === "number") throw callError("read from the new process", message);
+  if (message.charAt(0) === WARNING) {
+    warn(message.substring(1));
+    return nextWord(sync);
+  }
   checkError(message);
   return message;
 }
@@ -33,6 +38,13 @@ export function sendGo(sync: number, step: string): void {
   if (result === -c.EPIPE || result === -c.ECONNRESET) nextWord(sync);
   must(result, step);
 }
+
+/** From the new process, whose stderr is the container's already. */
+export function sendWarning(sync: number, text: string): void {
+  sys.write(sync, WARNING + text);
+}
+
+const WARNING = "!";
 
 /** What one read of the other side takes. */
 const MESSAGE_LIMIT = 65536;

@@ -34,16 +34,25 @@ function defaultMounts(rootless: boolean): unknown[] {
   ];
 }
 
+export interface SpecFacts {
+  readonly rootless: boolean;
+  readonly uid: number;
+  readonly gid: number;
+  /** The host has cgroup v2 alone. */
+  readonly unified: boolean;
+}
+
 /** The config.json that `spec` writes: runc's, so that what worked with its `spec` works with ours. */
-export function defaultSpec(rootless: boolean, uid: number, gid: number): unknown {
+export function defaultSpec({ rootless, uid, gid, unified }: SpecFacts): unknown {
   const namespaces: { type: string }[] = [
     { type: "pid" },
     { type: "network" },
     { type: "ipc" },
     { type: "uts" },
     { type: "mount" },
-    { type: "cgroup" },
   ];
+  // runc's has none on hosts with cgroup v1
+  if (unified) namespaces.push({ type: "cgroup" });
   const linux: { [key: string]: unknown } = {
     resources: { devices: [{ allow: false, access: "rwm" }] },
     namespaces,

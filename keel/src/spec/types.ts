@@ -124,6 +124,7 @@ export interface Resources {
     readonly swappiness?: number;
     readonly disableOOMKiller?: boolean;
     readonly checkBeforeUpdate?: boolean;
+    readonly kernelTCP?: Int;
   };
   readonly cpu?: {
     readonly shares?: Int;

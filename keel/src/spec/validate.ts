@@ -1,9 +1,8 @@
 import { runtimeError } from "../lib/errors.ts";
-import { CAPABILITIES } from "./capabilities.ts";
 import { checkProcessRanges, checkRanges } from "./ranges.ts";
 import { checkShape } from "./shape.ts";
 import { mountsShape, processShape, resourcesShape, specShape } from "./shapes.ts";
-import type { CapabilitySet, Namespace, Process, Resources, Spec, SpecMount } from "./types.ts";
+import type { Namespace, Process, Resources, Spec, SpecMount } from "./types.ts";
 
 const NAMESPACES = "pid network mount ipc uts user cgroup time";
 const PROPAGATIONS = "private rprivate slave rslave shared rshared unbindable runbindable";
@@ -64,8 +63,7 @@ export function validateResources(raw: unknown, what: string): Resources {
 function checkRules(spec: Spec, problems: string[]): void {
   if (!/^\d+\.\d+\.\d+/.test(spec.ociVersion))
     problems.push(`ociVersion: must be a version such as 1.2.0, is "${spec.ociVersion}"`);
-  if (!spec.process) problems.push("process: is required");
-  else checkProcess(spec.process, problems);
+  if (spec.process) checkProcess(spec.process, problems);
   checkDestinations(spec.mounts || [], problems);
   const hooks = spec.hooks || {};
   for (const kind in hooks) {
@@ -100,14 +98,6 @@ function checkProcess(process: Process, problems: string[]): void {
   const adj = process.oomScoreAdj;
   if (adj !== undefined && (adj < -1000 || adj > 1000))
     problems.push(`process.oomScoreAdj: must be from -1000 to 1000, is ${adj}`);
-  const caps = process.capabilities || {};
-  for (const set in caps) {
-    const names = caps[set as CapabilitySet] || [];
-    for (let i = 0; i < names.length; i++) {
-      if (CAPABILITIES.indexOf(names[i] as string) < 0)
-        problems.push(`process.capabilities.${set}[${i}]: unknown capability "${names[i]}"`);
-    }
-  }
 }
 
 function checkLinux(spec: Spec, problems: string[]): void {
@@ -127,7 +117,6 @@ function checkLinux(spec: Spec, problems: string[]): void {
   if (mapped && !types.user) problems.push("linux.uidMappings: need a user namespace in linux.namespaces");
   if (spec.hostname && !types.uts) problems.push("hostname: needs a uts namespace in linux.namespaces");
   if (spec.domainname && !types.uts) problems.push("domainname: needs a uts namespace in linux.namespaces");
-  if (!types.mount) problems.push("linux.namespaces: a mount namespace is required");
   checkNetDevices(linux.netDevices || {}, types, problems);
   checkTimeOffsets(linux.timeOffsets || {}, types, problems);
   const propagation = linux.rootfsPropagation;

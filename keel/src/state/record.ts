@@ -1,5 +1,6 @@
 import { runtimeError } from "../lib/errors.ts";
 import { parseJson } from "../lib/files.ts";
+import type { HostMount } from "../run/hostmount.ts";
 import { checkShape, type Shape } from "../spec/shape.ts";
 
 /** state.json below `<root>/<id>`: all that later commands need without reading config.json. */
@@ -17,6 +18,12 @@ export interface Record {
   readonly cgroups: readonly string[];
   /** There is one, of version 2. */
   readonly unified: boolean;
+  /** That of version 2 beside those of version 1, the last of `cgroups`; "" for none. */
+  readonly hybrid: string;
+  /** Its processes are in a pid namespace of its own, which dies with init. */
+  readonly ownPids: boolean;
+  /** For a container without a mount namespace of its own: what delete unmounts. */
+  readonly hostMount: HostMount | undefined;
   readonly poststart: boolean;
   readonly poststop: boolean;
   readonly userNamespace: boolean;
@@ -38,6 +45,9 @@ const recordShape: Shape = {
   annotations: { "!": "", "*": "s" },
   cgroups: ["s"],
   unified: "b",
+  hybrid: "s",
+  ownPids: "b",
+  hostMount: { path: "s!", below: "s!" },
   poststart: "b",
   poststop: "b",
   userNamespace: "b",

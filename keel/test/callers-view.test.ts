@@ -1,0 +1,223 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type Bundle, bundle, KEEL, keel, keelDetached, type Loose, run, skip } from "./harness.ts";
+
+/** What the OCI's validation programs and runc's and crun's suites look at, in our own words. */
+const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
+
+const HYBRID = existsSync("/sys/fs/cgroup/unified/cgroup.procs");
+const mountinfo = (): string => readFileSync("/proc/self/mountinfo", "utf8");
+
+function detached(made: Bundle): void {
+  const ran = keelDetached("run", "-d", "-b", made.dir, made.id);
+  assert.equal(ran.code, 0, ran.err);
+}
+
+function pidOf(id: string): number {
+  return (JSON.parse(keel("state", id).out) as { pid: number }).pid;
+}
+
+t("capabilities: unknown ones are left out with a warning, and so are ambient ones that cannot be", () => {
+  const made = bundle(["grep", "Cap", "/proc/self/status"], (s) => {
+    s.process.capabilities = {
+      bounding: ["CAP_KILL", "CAP_NONE"],
+      permitted: ["CAP_KILL"],
+      effective: ["CAP_KILL"],
+      inheritable: ["CAP_KILL"],
+      ambient: ["CAP_KILL", "CAP_CHOWN"],
+    };
+  });
+  const ran = run(made);
+  assert.equal(ran.code, 0, ran.err);
+  assert.match(ran.out, /CapAmb:\t0000000000000020/);
+  assert.match(ran.err, /level=warning msg="ignoring unknown or unavailable capabilities: \[CAP_NONE\]"/);
+  assert.match(ran.err, /can't raise ambient capability CAP_CHOWN/);
+});
+
+t("capabilities: what this process does not have itself is left out with a warning", () => {
+  const made = bundle(["grep", "CapPrm", "/proc/self/status"], (s) => {
+    for (const set of ["bounding", "permitted", "effective"])
+      s.process.capabilities[set] = ["CAP_KILL", "CAP_SYS_TIME", "CAP_SETPCAP"];
+  });
+  const state = join(made.dir, "state");
+  const without = ["--bounding-set", "-sys_time", KEEL, "--root", state, "run", "-b", made.dir, made.id];
+  const ran = spawnSync("setpriv", without, { encoding: "utf8" });
+  assert.equal(ran.stdout, "CapPrm:\t0000000000000120\n", ran.stderr);
+  assert.match(ran.stderr, /ignoring unknown or unavailable capabilities: \[CAP_SYS_TIME\]/);
+});
+
+t("exec --cap: becomes ambient too when it is inheritable", () => {
+  const made = bundle(["sleep", "100"], (s) => {
+    s.process.capabilities = { bounding: ["CAP_KILL"], inheritable: ["CAP_KILL"], permitted: [], effective: [] };
+  });
+  detached(made);
+  const ran = keel("exec", "--cap", "CAP_KILL", made.id, "grep", "CapAmb", "/proc/self/status");
+  assert.match(ran.out, /0000000000000020/);
+  keel("delete", "-f", made.id);
+});
+
+t("cwd: one that only root may enter works for a user that may not", () => {
+  const made = bundle(["sh", "-c", "pwd; id -u"], (s) => {
+    s.process.cwd = "/closed";
+    s.process.user = { uid: 1000, gid: 1000 };
+  });
+  mkdirSync(join(made.rootfs, "closed"));
+  chmodSync(join(made.rootfs, "closed"), 0o700);
+  assert.equal(run(made).out, "/closed\n1000\n");
+});
+
+t("tmpcopyup: the tmpfs begins with what it hides: owners, modes, symlinks, also when it is read-only", () => {
+  const list =
+    "cd /data && stat -c '%n %a %u %F' . a b b/c; readlink l; cat b/c; touch x 2>&1; grep -c ' /data tmpfs ' /proc/mounts";
+  const made = bundle(["sh", "-c", list], (s) => {
+    s.mounts.push({ destination: "/data", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup", "ro"] });
+  });
+  const data = join(made.rootfs, "data");
+  mkdirSync(join(data, "b"), { recursive: true });
+  writeFileSync(join(data, "a"), "");
+  writeFileSync(join(data, "b/c"), "text\n");
+  chmodSync(join(data, "a"), 0o4711);
+  chmodSync(data, 0o710);
+  symlinkSync("/etc/passwd", join(data, "l"));
+  spawnSync("chown", ["1000", join(data, "a")]);
+  chmodSync(join(data, "a"), 0o4711);
+  const ran = run(made);
+  assert.equal(
+    ran.out,
+    ". 710 0 directory\na 4711 1000 regular empty file\nb 755 0 directory\nb/c 644 0 regular file\n/etc/passwd\ntext\n" +
+      "touch: x: Read-only file system\n1\n",
+    ran.err,
+  );
+});
+
+t("mounts: a read-only tmpfs on /dev has its devices and what is mounted below it", () => {
+  const made = bundle(["sh", "-c", "test -c /dev/null && test -e /dev/pts/ptmx && ! touch /dev/x"], (s) => {
+    s.mounts.find((m: Loose) => m.destination === "/dev").options.push("ro");
+  });
+  assert.equal(run(made).code, 0);
+});
+
+t("mounts: sources below the root see what earlier mounts put there, and destinations may name the root", () => {
+  for (const user of [false, true]) {
+    const made = bundle(["cat", "/final/x/word"], (s) => {
+      if (!user) return;
+      s.linux.namespaces.push({ type: "user" });
+      s.linux.uidMappings = [{ containerID: 0, hostID: 0, size: 65536 }];
+      s.linux.gidMappings = s.linux.uidMappings;
+    });
+    for (const name of ["a/x", "b"]) mkdirSync(join(made.dir, name), { recursive: true });
+    writeFileSync(join(made.dir, "b/word"), "found\n");
+    const spec = JSON.parse(readFileSync(join(made.dir, "config.json"), "utf8")) as Loose;
+    const add = (source: string, destination: string): void =>
+      void spec.mounts.push({ type: "bind", source, destination, options: ["rbind"] });
+    add(join(made.dir, "a"), "/mnt");
+    add(join(made.dir, "b"), "/mnt/x");
+    add(join(made.rootfs, "mnt"), join(made.rootfs, "final"));
+    writeFileSync(join(made.dir, "config.json"), JSON.stringify(spec));
+    const ran = run(made);
+    assert.equal(ran.out, "found\n", ran.err);
+  }
+});
+
+t("hooks: a failure quotes what the hook wrote; the environment and directory are as runc's", () => {
+  const failing = bundle(["true"], (s) => {
+    s.hooks = { startContainer: [{ path: "/bin/busybox", args: ["cat", "/none"] }] };
+  });
+  const ran = run(failing);
+  assert.notEqual(ran.code, 0);
+  assert.match(
+    ran.err,
+    /error running startContainer hook #0: \/bin\/busybox: exit status 1, it wrote: cat: can't open '\/none'/,
+  );
+  const made = bundle(["cat", "/env", "/here"], (s) => {
+    s.process.env = ["PATH=/bin", "WORD=inherited"];
+    s.hooks = {
+      createContainer: [{ path: "/bin/sh", args: ["sh", "-c", "pwd >here"] }],
+      startContainer: [{ path: "/bin/sh", args: ["sh", "-c", "echo $WORD >/env"] }],
+    };
+  });
+  assert.equal(run(made).out, `inherited\n${made.rootfs}\n`);
+});
+
+t("no mount namespace: the program runs in its root, exec too, and delete leaves no mount", () => {
+  const made = bundle(["sleep", "100"], (s) => {
+    s.linux.namespaces = s.linux.namespaces.filter((ns: Loose) => ns.type !== "mount");
+  });
+  detached(made);
+  assert.ok(mountinfo().includes(` ${made.rootfs}/proc `));
+  assert.equal(keel("exec", made.id, "ls", "/bin/busybox").out, "/bin/busybox\n");
+  assert.equal(keel("exec", made.id, "test", "-e", made.rootfs).code, 1, "exec sees the host's root");
+  assert.equal(keel("delete", "-f", made.id).code, 0);
+  assert.equal(mountinfo().includes(made.rootfs), false);
+  assert.ok(existsSync(join(made.rootfs, "bin/busybox")));
+});
+
+t("no mount namespace: a create that fails leaves no mount either", () => {
+  const made = bundle(["/absent"], (s) => {
+    s.linux.namespaces = s.linux.namespaces.filter((ns: Loose) => ns.type !== "mount");
+  });
+  assert.notEqual(keel("create", "-b", made.dir, made.id).code, 0);
+  assert.equal(mountinfo().includes(made.rootfs), false);
+});
+
+t("no process: create makes the rest, start refuses, run refuses at once", () => {
+  const made = bundle([], (s) => {
+    delete s.process;
+  });
+  assert.equal(keelDetached("create", "-b", made.dir, made.id).code, 0);
+  assert.match(keel("start", made.id).err, /its config.json has no process/);
+  assert.equal(keel("delete", "-f", made.id).code, 0);
+  assert.match(keel("run", "-b", made.dir, made.id).err, /its config.json has no process/);
+});
+
+t(
+  "kill: KILL reaches every process of a container without a pid namespace; signal 0 and --all on a stopped one",
+  async () => {
+    const made = bundle(["sh", "-c", "sleep 100 & sleep 101 & wait"], (s) => {
+      s.linux.namespaces = s.linux.namespaces.filter((ns: Loose) => ns.type !== "pid");
+    });
+    detached(made);
+    const pids = JSON.parse(keel("ps", "-f", "json", made.id).out) as number[];
+    assert.ok(pids.length >= 2, String(pids));
+    assert.equal(keel("kill", made.id, "0").code, 0);
+    assert.equal(keel("kill", made.id, "KILL").code, 0);
+    const alive = (pid: number): boolean =>
+      existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+    for (let i = 0; i < 100 && pids.some(alive); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(pids.filter(alive), []);
+    assert.match(keel("kill", made.id, "0").err, /container not running/);
+    assert.equal(keel("kill", "--all", made.id, "0").code, 0);
+    keel("delete", made.id);
+  },
+);
+
+test("cgroups: beside version 1 the container is in a version 2 cgroup too, and exec joins it", {
+  skip: skip || (HYBRID ? false : "the host has no version 2 hierarchy beside version 1"),
+}, () => {
+  const made = bundle(["sleep", "100"], (s) => {
+    s.linux.cgroupsPath = "/keel-test-hybrid/it";
+  });
+  detached(made);
+  assert.match(readFileSync(`/proc/${pidOf(made.id)}/cgroup`, "utf8"), /^0::\/keel-test-hybrid\/it$/m);
+  assert.match(keel("exec", made.id, "cat", "/proc/self/cgroup").out, /^0::\/keel-test-hybrid\/it$/m);
+  keel("delete", "-f", made.id);
+  assert.equal(existsSync("/sys/fs/cgroup/unified/keel-test-hybrid/it"), false);
+  spawnSync("sh", ["-c", "rmdir /sys/fs/cgroup/*/keel-test-hybrid"]);
+});
+
+t("list: a state root that was asked for must be there", () => {
+  assert.notEqual(spawnSync(KEEL, ["--root", "/absent/state", "list"]).status, 0);
+});
+
+t("help: of a command, as runc prints it; --debug tells what is done, in the log when there is one", () => {
+  assert.match(keel("exec", "--help").out, /^NAME:\n {3}keel exec /);
+  const made = bundle(["true"]);
+  const log = join(made.dir, "log");
+  const ran = keel("--debug", "--log", log, "--log-format", "json", "run", "-b", made.dir, made.id);
+  assert.deepEqual([ran.code, ran.err], [0, ""]);
+  const first = JSON.parse(readFileSync(log, "utf8").split("\n")[0] ?? "") as { level: string };
+  assert.equal(first.level, "debug");
+});
