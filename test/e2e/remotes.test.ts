@@ -1,17 +1,18 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
-import { busyboxLayout, derive, twoPlatforms } from "./fixtures.ts";
+import { blobPath, busyboxLayout, derive, twoPlatforms } from "./fixtures.ts";
 import { probe, type Ran, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
 import { Served } from "./served.ts";
 
-const skip = probe("docker-registry", "skopeo", "umoci");
+const skip = probe("docker-registry", "skopeo", "umoci", "openssl");
 const dir = mkdtempSync(join(tmpdir(), "berth-remotes-"));
 /** `secret`, by bcrypt. */
 const SECRET = "$2b$05$3.K/3/8FLJsaqc8sNtdd2OferhMnR1bb6aFcXsTbcELomz/3V04qq";
@@ -56,6 +57,17 @@ const inspect = (host: string, name: string): { digest: string; raw: string } =>
   const raw = tool("skopeo", "inspect", "--raw", "--tls-verify=false", at);
   return { raw, digest: tool("skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", at).trim() };
 };
+
+const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+const digestOf = (bytes: Uint8Array | string, algorithm = "sha256"): string =>
+  `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+
+/** Puts something into the repository `evil` of our registry, as no client of ours would. */
+async function put(path: string, body: Uint8Array | string, method = "PUT"): Promise<void> {
+  const init = { method, body: Buffer.from(body), headers: { "content-type": MANIFEST } };
+  const { status } = await fetch(`${own.url}/v2/evil/${path}`, init);
+  assert.equal(status, 201, path);
+}
 
 /** Where an image of the layout was loaded under. */
 const local = (tag: string): string => `docker.io/library/${tag}:latest`;
@@ -219,6 +231,61 @@ t(
     assert.match(store.berth("registry", "tags", `${own.host}/no/such`).err, /not found/);
   },
 );
+
+t("artifact pull: a title that is no plain file name is refused, and nothing is written anywhere", async () => {
+  const bytes = Buffer.from("evil");
+  const digest = digestOf(bytes);
+  await put(`blobs/uploads/?digest=${digest}`, bytes, "POST");
+  const into = join(dir, "into");
+  mkdirSync(into);
+  for (const title of ["../escaped", "/tmp/berth-escaped", "a/b", "..", ""]) {
+    const annotations = { "org.opencontainers.image.title": title };
+    const layers = [{ mediaType: "text/plain", digest, size: bytes.length, annotations }];
+    await put("manifests/evil", JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, layers }));
+    const ran = store.berth("artifact", "pull", "-o", into, `${own.host}/evil:evil`);
+    assert.equal(ran.code, 1, title);
+    assert.match(ran.err, /is no file name/);
+  }
+  assert.deepEqual([readdirSync(into), existsSync(join(dir, "escaped"))], [[], false]);
+});
+
+t("pull: an image whose digests are all sha512 runs", async () => {
+  const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8"));
+  const manifest = JSON.parse(readFileSync(blobPath(layout, index.manifests[0].digest), "utf8"));
+  for (const one of [manifest.config, ...manifest.layers]) {
+    const bytes = readFileSync(blobPath(layout, one.digest));
+    one.digest = digestOf(bytes, "sha512");
+    await put(`blobs/uploads/?digest=${one.digest}`, bytes, "POST");
+  }
+  const bytes = JSON.stringify({ ...manifest, mediaType: MANIFEST });
+  await put(`manifests/${digestOf(bytes, "sha512")}?tag=512`, bytes);
+  for (const image of [`${own.host}/evil@${digestOf(bytes, "sha512")}`, `${own.host}/evil:512`]) {
+    const ran = store.berth("run", "--rm", "--network", "none", image, "cat", "/etc/passwd");
+    assert.match(ok(ran), /^root:x:0:0/);
+  }
+  ok(store.berth("tag", `${own.host}/evil:512`, `${own.host}/sha512:1`));
+  ok(store.berth("push", "-q", `${own.host}/sha512:1`));
+});
+
+t("certs.d: the authority in docker's directory of a host is trusted for it", async () => {
+  const [cert, key] = [join(dir, "cert.pem"), join(dir, "key.pem")];
+  const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  args.push("-subj", "/CN=berth test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert);
+  tool("openssl", ...args);
+  const env = { ...store.env, BERTH_ROOT: join(dir, "tls") };
+  await using served = await Served.start(env, "--tls-cert", cert, "--tls-key", key);
+  const certs = `/etc/docker/certs.d/${served.host}`;
+  ok(store.berth("tag", local("busybox"), `${served.host}/app:1`));
+  const stranger = store.berth("push", `${served.host}/app:1`);
+  assert.match(stranger.err, new RegExp(`not trusted.*hint: put its authority's certificate into ${certs}`, "s"));
+  const isNew = mkdirSync(certs, { recursive: true });
+  try {
+    writeFileSync(join(certs, "ca.crt"), readFileSync(cert));
+    ok(store.berth("push", "-q", `${served.host}/app:1`));
+  } finally {
+    rmSync(isNew ?? certs, { recursive: true });
+  }
+});
 
 t("login: needed, remembered and forgotten; the password is in no output, argument or other file", async () => {
   const users = join(dir, "users");

@@ -142,8 +142,8 @@ class ImageStore implements Images {
 
   #find(ref: string): Hit | undefined {
     const { db } = this.#state;
-    const hex = ref.startsWith("sha256:") ? ref.slice("sha256:".length) : ref;
-    const isHex = /^[0-9a-f]{4,64}$/.test(hex);
+    const hex = ref.replace(/^sha(256|512):/, "");
+    const isHex = /^[0-9a-f]{4,128}$/.test(hex);
     if (!isHex || (hex === ref && hex.length < 64)) {
       const hit = this.#findByName(ref);
       if (hit !== undefined || !isHex) return hit;

@@ -87,7 +87,8 @@ export function findImage(db: DatabaseSync, id: Digest): ImageRow | undefined {
 
 /** At most two: one is a hit, two are ambiguous. */
 export function findIdsByPrefix(db: DatabaseSync, hex: string): readonly Digest[] {
-  const rows = db.prepare("SELECT id FROM image WHERE id GLOB ? LIMIT 2").all(`sha256:${hex}*`);
+  const sql = "SELECT id FROM image WHERE id GLOB ? OR id GLOB ? LIMIT 2";
+  const rows = db.prepare(sql).all(`sha256:${hex}*`, `sha512:${hex}*`);
   return column(rows, "id") as readonly Digest[];
 }
 

@@ -1,8 +1,9 @@
 import { BerthError } from "@berth/base";
+import { readBody } from "./body.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import { isLoopback } from "./endpoint.ts";
 import { statusError } from "./errors.ts";
-import { type HttpRequest, readBody, type Transport } from "./http.ts";
+import type { HttpRequest, Transport } from "./http.ts";
 import type { Credentials } from "./types.ts";
 
 const MAX_TOKEN_BYTES = 1024 * 1024;
@@ -58,8 +59,8 @@ export class Authenticator {
     if (ask.credentials?.kind === "bearer") {
       return { header: `Bearer ${ask.credentials.token}`, until: Number.POSITIVE_INFINITY };
     }
-    const { what, signal } = request;
-    const sent: HttpRequest = { ...planTokenRequest(this.#realm(ask.challenge, request), ask), what, signal };
+    const { what, signal, idleMs } = request;
+    const sent: HttpRequest = { ...planTokenRequest(this.#realm(ask.challenge, request), ask), what, signal, idleMs };
     const response = await this.#transport.send(sent);
     const body = await readBody(response, MAX_TOKEN_BYTES, sent);
     const status = response.statusCode ?? 0;

@@ -45,6 +45,12 @@ export function connectionError(what: string, url: URL, error: unknown): unknown
   if (error instanceof Error && error.name === "AbortError") return cancelled(what, error);
   const code = codeOf(error);
   const why = code || (error instanceof Error ? error.message : String(error));
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return new BerthError("Unavailable", `${what}: the certificate of ${url.host} is for another name`, {
+      hint: "use a name that the certificate has, or ask the registry's operator",
+      cause: error,
+    });
+  }
   if (/CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS/.test(code)) {
     return new BerthError("Unavailable", `${what}: the certificate of ${url.host} is not trusted (${why})`, {
       hint: `put its authority's certificate into /etc/docker/certs.d/${url.host}/ca.crt`,
@@ -61,6 +67,14 @@ export function connectionError(what: string, url: URL, error: unknown): unknown
 /** The caller wants no more. */
 export const cancelled = (what: string, cause: unknown): BerthError =>
   new BerthError("Cancelled", `${what}: interrupted`, { cause });
+
+/** Bytes came, but so few that it would never end. */
+export const tooSlow = (what: string, url: URL, bytes: number, ms: number): TransientError =>
+  new TransientError(
+    new BerthError("Unavailable", `${what}: ${url.host} sent ${bytes} bytes in ${Math.round(ms / 1000)} s`, {
+      hint: CONNECT_HINT,
+    }),
+  );
 
 /** No byte came for too long. */
 export const idleTimeout = (what: string, url: URL, ms: number): TransientError =>

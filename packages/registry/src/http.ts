@@ -1,14 +1,17 @@
 import type { IncomingMessage } from "node:http";
 import { BerthError } from "@berth/base";
+import { pump, readBody } from "./body.ts";
 import { isLoopback, isSameOrigin } from "./endpoint.ts";
 import { connectionError, idleTimeout } from "./errors.ts";
 import type { Certificates } from "./tls.ts";
 import { systemAuthorities } from "./tls.ts";
 
-const IDLE_MS = 60_000;
+/** Silence that is borne, ms. */
+export const IDLE_MS = 60_000;
 /** After an upload the server may have to read all of it once more. */
-const IDLE_UPLOAD_MS = 300_000;
+const UPLOAD_PATIENCE = 5;
 const MAX_REDIRECTS = 10;
+const MAX_REDIRECT_BYTES = 65_536;
 const MAX_SOCKETS = 8;
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -26,6 +29,8 @@ export interface HttpRequest {
   readonly body?: string | Uint8Array | StreamedBody | undefined;
   /** Begins messages: what the request is for. */
   readonly what: string;
+  /** Silence that is borne, ms. */
+  readonly idleMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -73,9 +78,12 @@ export function openTransport(options: TransportOptions): Transport {
         const response = await exchange(open, agentFor(url), { ...request, url, headers });
         const location = response.headers.location;
         if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
-        response.resume();
         const next = URL.parse(location, url);
-        if (hops === MAX_REDIRECTS || next === null || request.body !== undefined) throw badRedirect(request.what, url);
+        // Read, so that the connection can be used again; an endless body is not worth that.
+        await readBody(response, MAX_REDIRECT_BYTES, { ...request, url }).catch(() => {});
+        if (hops === MAX_REDIRECTS || next === null || !mayFollow(request, response)) {
+          throw badRedirect(request.what, url);
+        }
         // Signed storage URLs break with an Authorization header, and the other host has no right to it.
         if (!isSameOrigin(url, next)) headers = withoutCredentials(headers);
         url = next;
@@ -83,6 +91,11 @@ export function openTransport(options: TransportOptions): Transport {
     },
     [Symbol.dispose]: () => stack.dispose(),
   };
+}
+
+/** A text is a form with a secret: it goes nowhere else. Other bodies are sent again where the method stays the same. */
+function mayFollow({ body }: HttpRequest, { statusCode = 0 }: IncomingMessage): boolean {
+  return body === undefined || (typeof body !== "string" && [307, 308].includes(statusCode));
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
@@ -101,10 +114,9 @@ type Open = typeof import("node:http").request;
 
 /** One request and the head of its answer. */
 function exchange(open: Open, agent: import("node:http").Agent, request: HttpRequest): Promise<IncomingMessage> {
-  const { url, what, signal } = request;
-  const { body } = request;
+  const { url, what, signal, body, idleMs } = request;
   const stream = typeof body === "object" && "open" in body ? body : undefined;
-  const timeout = stream === undefined ? IDLE_MS : IDLE_UPLOAD_MS;
+  const timeout = stream === undefined ? idleMs : idleMs * UPLOAD_PATIENCE;
   const length = stream?.length ?? Buffer.byteLength((body as string | Uint8Array | undefined) ?? "");
   const hasBody = body !== undefined || !["GET", "HEAD", "DELETE"].includes(request.method ?? "GET");
   return new Promise((resolve, reject) => {
@@ -121,61 +133,24 @@ function exchange(open: Open, agent: import("node:http").Agent, request: HttpReq
       timeout,
       ...(signal === undefined ? {} : { signal }),
     };
+    // A server may also dribble the head of its answer: each byte would count as life.
+    let late: NodeJS.Timeout | undefined;
     const sent = open(url, options, (response) => {
+      clearTimeout(late);
       // An answer before the end of the body is a refusal: the rest is not sent, so the connection is of no more use.
       response.on("close", () => sent.writableFinished || sent.destroy());
       resolve(response);
     });
-    sent.on("timeout", () => sent.destroy(idleTimeout(what, url, timeout)));
+    const giveUp = (): void => void sent.destroy(idleTimeout(what, url, timeout));
+    sent.on("finish", () => {
+      late = setTimeout(giveUp, timeout);
+    });
+    sent.on("close", () => clearTimeout(late));
+    sent.on("timeout", giveUp);
     sent.on("error", fail);
     if (stream === undefined) sent.end(body);
     else pump(stream, sent).catch((error: unknown) => sent.destroy(error instanceof Error ? error : undefined));
   });
-}
-
-/** Sends a body until its end, or until there is an answer. */
-async function pump(body: StreamedBody, sent: import("node:http").ClientRequest): Promise<void> {
-  let isAnswered = false;
-  sent.once("response", () => {
-    isAnswered = true;
-  });
-  for await (const chunk of body.open()) {
-    if (isAnswered || sent.destroyed) return;
-    if (!sent.write(chunk)) await writable(sent);
-  }
-  if (!isAnswered) sent.end();
-}
-
-/** Resolves when there is room for more, an answer, or the end of the connection. */
-function writable(sent: import("node:http").ClientRequest): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      for (const name of ["drain", "close", "response"]) sent.off(name, done);
-      resolve();
-    };
-    for (const name of ["drain", "close", "response"]) sent.once(name, done);
-  });
-}
-
-/** The whole body, at most `maxBytes`. */
-export async function readBody(response: IncomingMessage, maxBytes: number, request: HttpRequest): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > maxBytes) {
-        throw new BerthError(
-          "ResourceExhausted",
-          `${request.what}: the answer is longer than the allowed ${maxBytes} bytes`,
-        );
-      }
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    throw connectionError(request.what, request.url, error);
-  }
-  return Buffer.concat(chunks);
 }
 
 const plainRefused = (what: string, url: URL): BerthError =>

@@ -1,6 +1,6 @@
 import { BerthError, isCode } from "@berth/base";
 import { type Descriptor, type Digest, INDEX_TYPES, isTag, MAX_MANIFEST_BYTES, parseManifest } from "@berth/oci";
-import { readBody } from "./http.ts";
+import { readBody } from "./body.ts";
 import { fetchReferrersIndex } from "./referrers.ts";
 import { persist } from "./retry.ts";
 import type { Answer, Call, Session } from "./session.ts";

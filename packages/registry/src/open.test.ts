@@ -1,54 +1,17 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isCode } from "@berth/base";
-import type { Digest } from "@berth/oci";
-import { openRegistry, type RegistryOptions } from "./index.ts";
+import { digestOf, makeCertificate, open, readAll, serve } from "./testing.ts";
 
 const MANIFEST = Buffer.from('{"schemaVersion":2}');
 const BLOB = Buffer.from("0123456789".repeat(10_000));
-const digestOf = (bytes: Uint8Array): Digest => `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
 const DIGEST = digestOf(BLOB);
-
-interface Running extends AsyncDisposable {
-  readonly host: string;
-  readonly seen: IncomingMessage[];
-}
-
-async function serve(
-  handler: RequestListener,
-  make: (h: RequestListener) => Server = createServer,
-  port = 0,
-): Promise<Running> {
-  const seen: IncomingMessage[] = [];
-  const server = make((request, response) => {
-    seen.push(request);
-    handler(request, response);
-  });
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    seen,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-const open = (domain: string, more: Partial<RegistryOptions> = {}) => openRegistry({ domain, certsDirs: [], ...more });
-
-async function readAll(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(body));
-}
 
 const sendManifest = (response: ServerResponse): void => {
   response.setHeader("content-type", "application/vnd.oci.image.manifest.v1+json");
@@ -262,18 +225,17 @@ test("a port where nobody listens is Unavailable at once", async () => {
 });
 
 test("TLS: a given authority is trusted, an unknown one is refused with a remedy", async (t) => {
+  const pair = makeCertificate("IP:127.0.0.1");
+  if (pair === undefined) return t.skip("needs openssl");
   const dir = mkdtempSync(join(tmpdir(), "berth-tls-"));
   t.after(() => rmSync(dir, { recursive: true }));
-  const [key, cert] = [join(dir, "key.pem"), join(dir, "cert.pem")];
-  const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  args.push("-subj", "/CN=berth test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert);
-  if (spawnSync("openssl", args).status !== 0) return t.skip("needs openssl");
-  const pems = { key: readFileSync(key), cert: readFileSync(cert) };
+  const caFile = join(dir, "ca.pem");
+  writeFileSync(caFile, pair.cert);
   await using server = await serve(
     (_, response) => sendManifest(response),
-    (h) => createTlsServer(pems, h) as unknown as Server,
+    (h) => createTlsServer(pair, h) as unknown as Server,
   );
-  using trusting = open(server.host, { caFile: cert });
+  using trusting = open(server.host, { caFile });
   assert.deepEqual((await trusting.fetchManifest("a", "t")).bytes, MANIFEST);
   using stranger = open(server.host);
   await assert.rejects(

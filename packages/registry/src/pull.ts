@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { BerthError } from "@berth/base";
 import { algorithmOf, type Digest, INDEX_TYPES, isDigest, MANIFEST_TYPES, MAX_MANIFEST_BYTES } from "@berth/oci";
-import { connectionError } from "./errors.ts";
-import { type HttpRequest, readBody } from "./http.ts";
+import { paced, readBody } from "./body.ts";
+import type { HttpRequest } from "./http.ts";
 import { backOff, persist } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { FetchBlobOptions, FetchedManifest } from "./types.ts";
@@ -11,6 +11,8 @@ import type { FetchBlobOptions, FetchedManifest } from "./types.ts";
 const ACCEPT = [...INDEX_TYPES, ...MANIFEST_TYPES].join(", ");
 /** Broken connections that one blob may survive, however far it comes each time. */
 const MAX_BREAKS = 100;
+/** A connection that brought so much was worth making. */
+const WORTH_BYTES = 65_536;
 
 export function fetchManifest(
   session: Session,
@@ -61,14 +63,16 @@ export async function* fetchBlob(
   const call = { at: `${path}/blobs/${digest}`, scope: `repository:${path}:pull`, ok: [200, 206], what, signal };
   let position = options.offset ?? 0;
   let breaks = 0;
+  let start = position;
   for (let attempt = 0; ; attempt++) {
     try {
+      start = position;
       const headers: Record<string, string> = position > 0 ? { range: `bytes=${position}-` } : {};
       const { response, request } = await session.send({ ...call, headers });
       for await (const chunk of bodyFrom(response, position, request)) {
         yield chunk;
         position += chunk.length;
-        attempt = 0;
+        if (position - start >= WORTH_BYTES) attempt = 0;
       }
       return;
     } catch (error) {
@@ -88,14 +92,10 @@ async function* bodyFrom(
     response.destroy();
     throw new BerthError("Unavailable", `${request.what}: ${request.url.host} sent another range than asked for`);
   }
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      const rest = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.length));
-      skip -= chunk.length - rest.length;
-      if (rest.length > 0) yield rest;
-    }
-  } catch (error) {
-    throw connectionError(request.what, request.url, error);
+  for await (const chunk of paced(response, request)) {
+    const rest = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.length));
+    skip -= chunk.length - rest.length;
+    if (rest.length > 0) yield rest;
   }
 }
 

@@ -72,7 +72,7 @@ export async function addReferrer(session: Session, path: string, referrer: NewR
     at: `${path}/manifests/${referrersTag(subject.digest)}`,
     scope: `repository:${path}:pull,push`,
     headers: { "content-type": INDEX },
-    body: JSON.stringify(index),
+    body: Buffer.from(JSON.stringify(index)),
     ok: [201],
     what: `push referrers of ${session.domain}/${path}@${subject.digest}`,
     signal,

@@ -1,10 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import { BerthError, errnoOf } from "@berth/base";
 import { Authenticator } from "./auth.ts";
+import { readBody } from "./body.ts";
 import { findCredentials } from "./credentials.ts";
 import { type Endpoint, isSameOrigin, planEndpoint } from "./endpoint.ts";
 import { isWrongProtocol, statusError, TransientError } from "./errors.ts";
-import { type HttpRequest, type Method, openTransport, readBody, type Transport } from "./http.ts";
+import { type HttpRequest, IDLE_MS, type Method, openTransport, type Transport } from "./http.ts";
 import { CERTS_DIRS, readCertificates } from "./tls.ts";
 import type { RegistryOptions } from "./types.ts";
 
@@ -38,6 +39,7 @@ export class Session implements Disposable {
   readonly #endpoint: Endpoint;
   readonly #transport: Transport;
   readonly #auth: Authenticator;
+  readonly #idleMs: number;
   /** The scheme that has worked. */
   #scheme: string | undefined;
 
@@ -45,6 +47,7 @@ export class Session implements Disposable {
     const { domain, insecure = false, repository } = options;
     const certificates = readCertificates(domain, options.certsDirs ?? CERTS_DIRS, options.caFile);
     this.domain = domain;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
     this.#endpoint = planEndpoint(domain, { insecure, hasCa: certificates.ca.length > 0 });
     this.#transport = openTransport({ certificates, insecure });
     const find = async () => options.credentials ?? (await findCredentials(process.env, domain, repository));
@@ -122,7 +125,7 @@ export class Session implements Disposable {
     const url = typeof at === "string" ? new URL(`${scheme}://${this.#endpoint.host}/v2/${at}`) : at;
     const isAllowed = authorization !== undefined && (typeof at === "string" || this.#isOwn(url));
     const headers = { ...call.headers, ...(isAllowed ? { authorization } : {}) };
-    const request: HttpRequest = { url, method, headers, body, what, signal };
+    const request: HttpRequest = { url, method, headers, body, what, signal, idleMs: this.#idleMs };
     return { response: await this.#transport.send(request), request };
   }
 
@@ -137,5 +140,7 @@ export class Session implements Disposable {
 function mayBeWrongScheme(error: unknown, scheme: string): boolean {
   const known = error instanceof TransientError ? error.final : error;
   const cause = known instanceof BerthError ? known.cause : undefined;
-  return isWrongProtocol(cause) || (scheme === "https" && errnoOf(cause) === "ECONNREFUSED");
+  // Behind a proxy for plain HTTP only, the host's name may be unknown here.
+  const isUnreachable = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"].includes(errnoOf(cause) ?? "");
+  return isWrongProtocol(cause) || (scheme === "https" && isUnreachable);
 }

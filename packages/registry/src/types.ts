@@ -11,6 +11,8 @@ export interface RegistryOptions {
   readonly caFile?: string | undefined;
   /** Directories of `<host[:port]>/*.crt`; default docker's and containers' under /etc. */
   readonly certsDirs?: readonly string[] | undefined;
+  /** Silence or dribble that is borne before a connection counts as broken, ms; default one minute. */
+  readonly idleMs?: number | undefined;
   /** Default: what docker's and podman's files say for this host. */
   readonly credentials?: Credentials | undefined;
 }
