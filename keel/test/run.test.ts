@@ -354,7 +354,7 @@ t("terminal: a foreground run gets one, with a size and /dev/console", async () 
   });
   let out = "";
   for await (const chunk of child.stdout) out += String(chunk);
-  assert.match(out, /\/dev\/(pts\/0|console)\r\nconsole\r\n30 90\r\n/);
+  assert.match(out, /\/dev\/(pts\/0|console)\nconsole\n30 90\n/);
 });
 
 t("bad input: a broken config.json is refused before anything is touched", () => {

@@ -18,7 +18,7 @@ import { sendPidfd } from "./pidfd.ts";
 import { resetAffinity, setAffinity } from "./schedule.ts";
 import { loadFilter, nextReport } from "./seccomp.ts";
 import { expectWord, nextWord, sendError, sendGo } from "./sync.ts";
-import { connectConsole, consolePair, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
+import { connectConsole, consolePair, openTerminal, receiveMaster, sendMaster, takeTerminal } from "./terminal.ts";
 
 export interface ExecOptions {
   readonly id: string;
@@ -151,15 +151,6 @@ function unifiedPath(record: Record, wanted: string, path: string): string {
   if (record.hybrid) return unifiedCgroup(record.pid, hybridMount(), record.hybrid);
   if (!record.unified) return "";
   return wanted === "" ? unifiedCgroup(record.pid, "/sys/fs/cgroup", path) : path;
-}
-
-/** The terminal's master that came over our own socket, which is closed. */
-function receiveMaster(socket: number): number {
-  const received = sys.recvFds(socket, 64);
-  if (typeof received === "number" || received.fds[0] === undefined)
-    throw runtimeError("Internal", "receive the terminal: nothing came");
-  sys.close(socket);
-  return received.fds[0];
 }
 
 const died = (): RuntimeError =>

@@ -3,13 +3,6 @@ import * as c from "../lib/consts.ts";
 /** What goes to the container when we get it: all but those about our own children and faults. */
 const FORWARDED = [1, 2, 3, 10, 12, 14, 15, 18, 20, 21, 22, 23, 28, 29, 30, 34, 35, 36, 37, 38, 39, 40];
 
-const TCGETS = 0x5401;
-const TCSETS = 0x5402;
-/** More than the kernel's struct termios; c_oflag is its second word. */
-const TERMIOS_SIZE = 64;
-const OFLAG_AT = 4;
-const ONLCR = 4;
-
 /** Blocks the signals we handle, before the child is made (it resets them), so that none is lost. */
 export function openSignals(): number {
   const signals = FORWARDED.concat([c.SIGCHLD]);
@@ -29,10 +22,7 @@ export interface Watched {
  */
 export function attend(pid: number, master: number, signals: number, watched?: Watched): number {
   const saved = master >= 0 && sys.isatty(0) ? sys.setRaw(0) : -1;
-  if (master >= 0) {
-    copySize(master);
-    keepNewlines(master);
-  }
+  if (master >= 0) copySize(master);
   let status = -1;
   let input = master >= 0;
   let output = master >= 0;
@@ -52,15 +42,6 @@ export function attend(pid: number, master: number, signals: number, watched?: W
   while (output && sys.poll([master, c.POLLIN], 0, out) > 0 && sys.copyFd(master, 1, 65536) > 0);
   if (typeof saved !== "number") sys.restoreTerm(0, saved);
   return (status & 127) !== 0 ? 128 + (status & 127) : status >> 8;
-}
-
-/** Our own terminal, if there is one, makes CR NL of a newline; a file or pipe shall get what the program wrote. */
-function keepNewlines(master: number): void {
-  const ioctl = sys.syscallNumber("ioctl");
-  const termios = new Uint8Array(TERMIOS_SIZE);
-  if (sys.syscall(ioctl, master, TCGETS, termios) < 0) return;
-  termios[OFLAG_AT] = (termios[OFLAG_AT] as number) & ~ONLCR;
-  sys.syscall(ioctl, master, TCSETS, termios);
 }
 
 function forwardInput(master: number): boolean {

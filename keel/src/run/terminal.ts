@@ -1,5 +1,5 @@
 import * as c from "../lib/consts.ts";
-import { callError, must, mustGet } from "../lib/errors.ts";
+import { callError, must, mustGet, runtimeError } from "../lib/errors.ts";
 import type { ProcessPlan } from "../plan/process.ts";
 
 /** A terminal of the container: master for whoever asked, slave for the process. */
@@ -66,10 +66,29 @@ export function consolePair(): readonly [number, number] {
   return mustGet(sys.socketpair(1), "make a socket pair for the terminal");
 }
 
-/** Our end's message from init: the master, or -1. */
+/** Our end's message from the new process, which has not begun its program: the master. */
 export function receiveMaster(socket: number): number {
   const received = sys.recvFds(socket, 64);
   if (typeof received === "number") throw callError("receive the terminal", received);
+  const master = received.fds[0];
+  if (master === undefined) throw runtimeError("Internal", "receive the terminal: nothing came");
   sys.close(socket);
-  return received.fds[0] === undefined ? -1 : received.fds[0];
+  keepNewlines(master);
+  return master;
+}
+
+const TCGETS = 0x5401;
+const TCSETS = 0x5402;
+/** More than the kernel's struct termios; c_oflag is its second word. */
+const TERMIOS_SIZE = 64;
+const OFLAG_AT = 4;
+const ONLCR = 4;
+
+/** Our own terminal, if there is one, makes CR NL of a newline; a file or pipe shall get what the program wrote. */
+function keepNewlines(master: number): void {
+  const ioctl = sys.syscallNumber("ioctl");
+  const termios = new Uint8Array(TERMIOS_SIZE);
+  if (sys.syscall(ioctl, master, TCGETS, termios) < 0) return;
+  termios[OFLAG_AT] = (termios[OFLAG_AT] as number) & ~ONLCR;
+  sys.syscall(ioctl, master, TCSETS, termios);
 }
