@@ -204,7 +204,7 @@ interface Sys {
   accept(fd: Fd): Fd | Errno;
   socketpair(type: number): [Fd, Fd] | Errno;
   /** Sends data with descriptors (SCM_RIGHTS). */
-  sendFds(sock: Fd, data: string, fds: readonly Fd[]): number | Errno;
+  sendFds(sock: Fd, data: string | Bytes, fds: readonly Fd[]): number | Errno;
   /** Receives at most max bytes and up to 16 descriptors. */
   recvFds(sock: Fd, max: number): { readonly data: string; readonly fds: Fd[] } | Errno;
   /** fds: flat [fd, events, fd, events…]; revents are written to out. Returns the number ready. */

@@ -38,6 +38,9 @@ const answers: { [name: string]: unknown } = {
   errnoName: (errno: number) => `errno ${errno}`,
   errnoText: (errno: number) => `errno ${errno}`,
   quoteLongIntegers,
+  bytesFromString: (text: string) => new TextEncoder().encode(text),
+  stringFromBytes: (bytes: Uint8Array, start: number, end: number) =>
+    new TextDecoder().decode(bytes.subarray(start, end)),
   getcwd: () => "/cwd",
   getpid: () => 1,
   geteuid: () => 0,

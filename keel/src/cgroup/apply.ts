@@ -4,34 +4,37 @@ import { traced } from "../lib/trace.ts";
 import type { CgroupDir, CgroupPlan } from "./plan.ts";
 import type { CgroupWrite } from "./resources.ts";
 
-/** Makes the cgroups with their limits; what was made is in `made` for undoing, also when it throws. */
-export function makeCgroups(plan: CgroupPlan, made: string[]): void {
+/**
+ * Makes the cgroups with their limits; what was made is in `made` for undoing, also when it throws. `init` may be in them
+ * already.
+ */
+export function makeCgroups(plan: CgroupPlan, made: string[], init = -1): void {
   for (let i = 0; i < plan.dirs.length; i++) {
     const dir = plan.dirs[i] as CgroupDir;
     traced(
       "cgroup",
-      () => makeCgroup(dir, plan.delegate, made),
+      () => makeCgroup(dir, plan.delegate, made, init),
       () => dir.path,
     );
   }
 }
 
-function makeCgroup(dir: CgroupDir, delegate: readonly string[], made: string[]): void {
-  makeDir(dir, delegate, made);
+function makeCgroup(dir: CgroupDir, delegate: readonly string[], made: string[], init: number): void {
+  makeDir(dir, delegate, made, init);
   if (dir.writes.length === 0) return;
   const fd = must(sys.open(dir.path, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${dir.path}`);
   applyWrites(fd, dir.path, dir.writes);
   sys.close(fd);
 }
 
-function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[]): void {
+function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[], init: number): void {
   let result = sys.mkdirat(c.AT_FDCWD, dir.path, 0o755);
   if (result === -c.ENOENT) {
     makeParents(dir, delegate);
     result = sys.mkdirat(c.AT_FDCWD, dir.path, 0o755);
   } else if (result >= 0 && delegate.length > 0) delegateTo(dir.path.substring(0, dir.path.lastIndexOf("/")), delegate);
   if (result === -c.EEXIST) {
-    checkReusable(dir);
+    checkReusable(dir, init);
     made.push(dir.path);
     return;
   }
@@ -44,9 +47,9 @@ function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[]): v
 }
 
 /** A cgroup that is there already may be used when nobody lives in it and it is not frozen (joining would hang). */
-function checkReusable(dir: CgroupDir): void {
+function checkReusable(dir: CgroupDir, init: number): void {
   const procs = sys.readFile(`${dir.path}/cgroup.procs`);
-  if (typeof procs === "string" && procs !== "") {
+  if (typeof procs === "string" && procs !== "" && procs !== `${init}\n`) {
     throw runtimeError(
       "FailedPrecondition",
       `container's cgroup is not empty: ${dir.path} holds process ${procs.split("\n")[0]}`,
@@ -85,6 +88,16 @@ function inheritCpuset(path: string): void {
     const value = sys.readFile(`${parent}/${files[i]}`);
     if (typeof value === "string" && value !== "\n")
       sys.writeFileAt(c.AT_FDCWD, `${path}/${files[i]}`, value, c.O_WRONLY, 0);
+  }
+}
+
+/** Gives controllers on the whole way to a cgroup that is there already. */
+export function delegateAbove(dir: CgroupDir, delegate: readonly string[]): void {
+  const parts = dir.path.substring(dir.mountpoint.length).split("/");
+  let path = dir.mountpoint;
+  for (let i = 1; i < parts.length; i++) {
+    delegateTo(path, delegate);
+    path += `/${parts[i]}`;
   }
 }
 

@@ -7,7 +7,7 @@ import { print, runCommand } from "../lib/report.ts";
 import { deleteContainer, killContainer, parseSignal, setFrozen } from "../run/kill.ts";
 import { psTable } from "../run/ps.ts";
 import { startContainer } from "../run/start.ts";
-import { findRecord, getRecord, ociState, type Record, statusOf } from "../state/store.ts";
+import { findRecord, getRecord, isAlive, ociState, type Record, statusOf } from "../state/store.ts";
 
 const NO_FLAGS = { flags: {} } as const;
 
@@ -114,7 +114,7 @@ function table(rows: readonly (readonly string[])[]): string {
 function ps(args: readonly string[]): void {
   const { values, rest } = parseArgs(args, { flags: { format: "string" }, short: { f: "format" } });
   const record = getRecord(checkId(rest[0] || ""));
-  const pids = record.cgroups[0] ? listProcesses(record.cgroups[0]) : [];
+  const pids = record.cgroups[0] ? listProcesses(record.cgroups[0]) : isAlive(record) ? [record.pid] : [];
   print(values["format"] === "json" ? `${JSON.stringify(pids)}\n` : psTable(pids, rest.slice(1)));
 }
 

@@ -22,7 +22,7 @@ export function runtimeError(code: ErrorCode, message: string, hint?: string): R
 }
 
 /** An error from a failed call: `<step>: <errno text>`; `result` is the binding's negative return value. */
-export function callError(step: string, result: number, hint?: string): RuntimeError {
+export function callError(step: string, result: number, hint = hintOf(-result)): RuntimeError {
   const errno = -result;
   const error = {
     runtimeError: true as const,
@@ -34,6 +34,12 @@ export function callError(step: string, result: number, hint?: string): RuntimeE
   return hint
     ? { runtimeError: true, code: error.code, message: error.message, errno: error.errno, step, hint }
     : error;
+}
+
+/** The newest call that no container goes without is mount_setattr(2) of Linux 5.12; others have their own reasons. */
+function hintOf(errno: number): string | undefined {
+  if (errno !== c.ENOSYS || /^([6-9]|\d\d|5\.(1[2-9]|[2-9]\d))\./.test(sys.kernelRelease)) return undefined;
+  return `keel needs Linux 5.12 or newer, this is ${sys.kernelRelease}`;
 }
 
 /** Returns the value of a call, or throws it as an error of this step. */

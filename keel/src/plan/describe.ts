@@ -1,5 +1,6 @@
 import type { CgroupDir, CgroupPlan } from "../cgroup/plan.ts";
 import type { CgroupWrite } from "../cgroup/resources.ts";
+import type { Property, ScopePlan } from "../cgroup/unit.ts";
 import type { Actor } from "../lib/trace.ts";
 import type { HookKind, Spec } from "../spec/types.ts";
 import type { NamespacePlan } from "./namespaces.ts";
@@ -18,6 +19,7 @@ export interface Described {
   readonly spec: Spec;
   readonly namespaces: NamespacePlan;
   readonly cgroup: CgroupPlan;
+  readonly scope?: { readonly plan: ScopePlan; readonly limits: readonly Property[] } | undefined;
   readonly unified: boolean;
   readonly userNamespace: boolean;
   readonly steps: readonly Step[];
@@ -30,8 +32,8 @@ export interface Described {
 /** All that `run` would do with this plan. Pure. */
 export function describePlan(plan: Described): PlannedStep[] {
   const steps: PlannedStep[] = [{ by: "runtime", op: "state" }];
-  const early = plan.unified || plan.userNamespace;
-  if (plan.cgroup.hybrid) describeCgroup(plan.cgroup.hybrid, steps);
+  const early = !plan.scope && (plan.unified || plan.userNamespace);
+  if (plan.cgroup.hybrid && !plan.scope) describeCgroup(plan.cgroup.hybrid, steps);
   if (early) describeCgroups(plan, steps);
   steps.push({ by: "runtime", op: "clone", namespaces: namesOf(plan.spec, "new"), joins: namesOf(plan.spec, "join") });
   if (plan.namespaces.newUser)
@@ -57,7 +59,13 @@ export function describePlan(plan: Described): PlannedStep[] {
 
 function describeCgroups(plan: Described, steps: PlannedStep[]): void {
   const { dirs, devices } = plan.cgroup;
+  if (plan.scope) {
+    const { unit, slice } = plan.scope.plan;
+    const properties = plan.scope.limits.map((limit) => `${limit.name}=${limit.value.value}`);
+    steps.push({ by: "runtime", op: "scope", unit, slice, properties });
+  }
   for (let i = 0; i < dirs.length; i++) describeCgroup(dirs[i] as CgroupDir, steps);
+  if (plan.scope && plan.cgroup.hybrid) describeCgroup(plan.cgroup.hybrid, steps);
   if (devices) steps.push({ by: "runtime", op: "devices", rules: devices });
 }
 

@@ -1,5 +1,6 @@
 import { listProcesses, makeCgroups, removeCgroups } from "../cgroup/apply.ts";
 import { attachDeviceProgram } from "../cgroup/bpf.ts";
+import { systemd } from "../cgroup/driver.ts";
 import * as c from "../lib/consts.ts";
 import { must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
@@ -71,6 +72,8 @@ interface Undo {
   readonly hostMount: HostMount | undefined;
   readonly cgroups: string[];
   readonly resctrl: string[];
+  /** Of systemd, as soon as it was asked to start it: another one of this name is not ours to stop. */
+  scope: string;
   pid: number;
 }
 
@@ -83,7 +86,7 @@ export function createContainer(options: CreateOptions): Created {
   plan.process.warnings.forEach(warn);
   if (options.trace) startTrace("runtime");
   traced("state", () => claimId(options.id));
-  const undo: Undo = { id: options.id, hostMount: plan.draft.hostMount, cgroups: [], resctrl: [], pid: -1 };
+  const undo: Undo = { id: options.id, hostMount: plan.draft.hostMount, cgroups: [], resctrl: [], scope: "", pid: -1 };
   try {
     if (managerSocket() !== "") makeNotifyDir(options.id);
     return launch(options, plan, undo);
@@ -95,9 +98,9 @@ export function createContainer(options: CreateOptions): Created {
 
 function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const { spec, namespaces } = plan;
-  // with a user namespace what init mounts of the cgroups is opened before it is made
-  const early = plan.unified || plan.userNamespace;
-  const home = makeFirstCgroups(plan, undo, early);
+  // with a user namespace what init mounts of the cgroups is opened before it is made; systemd needs a process first
+  const early = !plan.scope && (plan.unified || plan.userNamespace);
+  const home = plan.scope ? "" : makeFirstCgroups(plan, undo, early);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
   const socket = `${containerDir(options.id)}/${START_SOCKET}`;
   const start = options.immediate ? -1 : must(sys.unixListen(socket, 1, 1), "make the start socket");
@@ -135,7 +138,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   // root of a user namespace has no right to what is the host's
   if (netDevices.socket >= 0 && plan.userNamespace) moveNetDevices(netDevices, pid, true);
   closeAll([netDevices.socket]);
-  if (!early) makeContainerCgroups(plan, undo);
+  if (!early) makeContainerCgroups(plan, undo, pid);
   const { resctrl } = plan;
   if (resctrl) traced("resctrl", () => joinResctrl(resctrl, pid, undo.resctrl));
   sendGo(mine, "let the container's init go on");
@@ -171,15 +174,24 @@ function announce(options: CreateOptions, record: Record): void {
 function makeFirstCgroups(plan: CreatePlan, undo: Undo, all: boolean): string {
   const { hybrid } = plan.cgroup;
   if (hybrid) makeCgroups({ dirs: [hybrid], delegate: [], devices: undefined, hybrid: undefined }, undo.cgroups);
-  if (all) makeContainerCgroups(plan, undo);
+  if (all) makeContainerCgroups(plan, undo, -1);
   return hybrid ? hybrid.path : (plan.unified && undo.cgroups[0]) || "";
 }
 
-function makeContainerCgroups(plan: CreatePlan, undo: Undo): void {
-  makeCgroups(plan.cgroup, undo.cgroups);
-  const { devices, hybrid } = plan.cgroup;
-  // those with limits and a freezer come first
-  if (hybrid) undo.cgroups.push(undo.cgroups.shift() as string);
+function makeContainerCgroups(plan: CreatePlan, undo: Undo, pid: number): void {
+  const { scope, cgroup } = plan;
+  const { devices, hybrid } = cgroup;
+  if (scope) {
+    traced(
+      "scope",
+      () => systemd().enterScope(scope, cgroup, pid, undo),
+      () => scope.plan.unit,
+    );
+  } else {
+    makeCgroups(cgroup, undo.cgroups);
+    // those with limits and a freezer come first
+    if (hybrid) undo.cgroups.push(undo.cgroups.shift() as string);
+  }
   if (devices) traced("devices", () => attachDeviceProgram(undo.cgroups[0] as string, devices, false));
 }
 
@@ -270,6 +282,7 @@ function undoCreate(undo: Undo): void {
   if (undo.hostMount) removeHostMount(undo.hostMount);
   try {
     removeCgroups(undo.cgroups);
+    if (undo.scope !== "") systemd().removeScope(undo.scope, undo.cgroups);
   } catch {
     // the first error is the one to tell; `keel delete --force` tries again
   }

@@ -1,4 +1,5 @@
 import { cgroupsBelow, joinSelf, unifiedCgroup } from "../cgroup/apply.ts";
+import { systemd } from "../cgroup/driver.ts";
 import { hybridMount } from "../cgroup/layout.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
@@ -47,6 +48,8 @@ interface ChildEnds {
   readonly preserveFds: number;
   /** See changedSignals. */
   readonly signals: readonly number[] | undefined;
+  /** Namespaces that it is born in. */
+  readonly joined: number;
 }
 
 /** What is decided before anything is touched. */
@@ -97,7 +100,13 @@ export function execInContainer(options: ExecOptions): Executed {
   if (keep) [master, consoleSocket] = consolePair();
   else if (plan.terminal) consoleSocket = connectConsole(options.consoleSocket);
   const [mine, theirs] = mustGet(sys.socketpair(5), "make a socket pair");
-  const ends: ChildEnds = { sync: theirs, consoleSocket, preserveFds: options.preserveFds, signals: changedSignals() };
+  const ends: ChildEnds = {
+    sync: theirs,
+    consoleSocket,
+    preserveFds: options.preserveFds,
+    signals: changedSignals(),
+    joined: joinedEarly(planned.record),
+  };
   const pid = spawnExec(planned, options, mine, ends);
   sys.close(theirs);
   if (consoleSocket >= 0) sys.close(consoleSocket);
@@ -126,13 +135,16 @@ function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: 
   if (pidfd < 0) throw runtimeError("FailedPrecondition", "cannot exec in a stopped container");
   // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
   must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
-  if (record.namespaces & c.CLONE_NEWPID) must(sys.setns(pidfd, c.CLONE_NEWPID), "join the container's pid namespace");
+  if (ends.joined !== 0) must(sys.setns(pidfd, ends.joined), "join the container's pid namespace");
   const home = unifiedPath(record, options.cgroup, cgroups[0] || "");
   const cgroup =
     home === "" ? -1 : must(sys.open(home, c.O_PATH | c.O_DIRECTORY, 0), `error adding pid to cgroup ${home}`);
   // inherited, so that it holds before the process is in the container's cgroup
   if (affinity.initial) setAffinity(affinity.initial, "process.execCPUAffinity.initial");
-  const pid = sys.clone(0, cgroup);
+  let pid = sys.clone(0, cgroup);
+  // a user may not take a process out of the session: systemd does
+  const attach = pid === -c.EACCES && !!record.scope;
+  if (attach) pid = sys.clone(0, -1);
   if (pid === 0) {
     sys.close(mine);
     childMain(planned, ends, pidfd);
@@ -140,7 +152,27 @@ function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: 
   sys.close(pidfd);
   if (cgroup >= 0) sys.close(cgroup);
   if (pid < 0) throw callError("start a process in the container", pid);
+  if (attach) attachExec(record.scope as string, home, pid);
   return pid;
+}
+
+function attachExec(scope: string, path: string, pid: number): void {
+  try {
+    systemd().attachToScope(scope, path, pid);
+  } catch (thrown) {
+    sys.kill(pid, c.SIGKILL);
+    sys.waitpid(pid, 0, [0]);
+    throw thrown;
+  }
+}
+
+/**
+ * What this process joins, so that its child is born there: the pid namespace, and before it the user namespace that
+ * owns it where we are no root.
+ */
+function joinedEarly(record: Record): number {
+  if (!(record.namespaces & c.CLONE_NEWPID)) return 0;
+  return sys.geteuid() === 0 ? c.CLONE_NEWPID : record.namespaces & (c.CLONE_NEWPID | c.CLONE_NEWUSER);
 }
 
 /**
@@ -173,7 +205,7 @@ function runChild(planned: ExecPlan, ends: ChildEnds, pidfd: number): void {
   else if (!affinity.initial) resetAffinity();
   // the host's mount namespace knows no root but the host's
   const root = record.hostMount ? sys.open(`/proc/${record.pid}/root`, c.O_PATH | c.O_DIRECTORY, 0) : -1;
-  const flags = record.namespaces & ~c.CLONE_NEWPID;
+  const flags = record.namespaces & ~ends.joined;
   if (flags !== 0) must(sys.setns(pidfd, flags), "join the container's namespaces");
   if (record.hostMount) {
     must(root, "open the container's root");

@@ -1,4 +1,5 @@
 import { isFrozen, listProcesses, removeCgroups } from "../cgroup/apply.ts";
+import { systemd } from "../cgroup/driver.ts";
 import * as c from "../lib/consts.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import {
@@ -140,6 +141,7 @@ export function deleteContainer(id: string, force: boolean): void {
     }
   } else killLeft(record);
   removeCgroups(record.cgroups);
+  if (record.scope) systemd().removeScope(record.scope, record.cgroups);
   removeResctrl(record.resctrl);
   if (record.hostMount) removeHostMount(record.hostMount);
   if (record.poststop) {

@@ -1,8 +1,10 @@
+import { systemd } from "../cgroup/driver.ts";
 import { type CgroupLayout, readCgroupLayout } from "../cgroup/layout.ts";
 import { type CgroupPlan, planCgroup, planNoCgroup } from "../cgroup/plan.ts";
 import * as c from "../lib/consts.ts";
+import type { Scope } from "../cgroup/systemd.ts";
 import { context } from "../lib/context.ts";
-import { callError } from "../lib/errors.ts";
+import { callError, runtimeError } from "../lib/errors.ts";
 import { absolute, clean, parseJson } from "../lib/files.ts";
 import { type NamespacePlan, planNamespaces } from "../plan/namespaces.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
@@ -25,6 +27,8 @@ export interface CreatePlan {
   readonly spec: Spec;
   readonly namespaces: NamespacePlan;
   readonly cgroup: CgroupPlan;
+  /** The unit that the cgroup lies in, under `--systemd-cgroup`. */
+  readonly scope: Scope | undefined;
   readonly unified: boolean;
   readonly userNamespace: boolean;
   readonly steps: readonly Step[];
@@ -63,10 +67,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
   const linux = spec.linux || {};
   const namespaces = planNamespaces(spec);
   const layout: CgroupLayout = readCgroupLayout();
-  const cgroup =
-    context().cgroupManager === "disabled"
-      ? planNoCgroup(linux.resources)
-      : planCgroup(options.id, linux.cgroupsPath, linux.resources, layout);
+  const { cgroup, scope } = placeCgroup(options.id, spec, layout);
   const userNamespace = namespaces.newUser || namespaces.joinUser !== "";
   const steps = planRootfs(spec, {
     bundle,
@@ -89,11 +90,13 @@ export function planCreate(options: PlanOptions): CreatePlan {
   draft.hybrid = cgroup.hybrid ? cgroup.hybrid.path : "";
   draft.ownPids = (namespaces.cloneFlags & c.CLONE_NEWPID) !== 0;
   if (!namespaces.mount) draft.hostMount = planHostMount(draft.rootfs);
+  draft.scope = scope ? scope.plan.unit : "";
   return {
     text,
     spec,
     namespaces,
     cgroup,
+    scope,
     unified: layout.unified,
     userNamespace,
     steps,
@@ -103,6 +106,24 @@ export function planCreate(options: PlanOptions): CreatePlan {
     resctrl,
     draft,
   };
+}
+
+/** By `--cgroup-manager`, or by runc's name for one of them, `--systemd-cgroup`. */
+function placeCgroup(
+  id: string,
+  spec: Spec,
+  layout: CgroupLayout,
+): { readonly cgroup: CgroupPlan; readonly scope: Scope | undefined } {
+  const { cgroupManager, systemdCgroup } = context();
+  const linux = spec.linux || {};
+  if (systemdCgroup || cgroupManager === "systemd") return systemd().planScope(id, spec, layout);
+  if (cgroupManager === "disabled") return { cgroup: planNoCgroup(linux.resources), scope: undefined };
+  if (cgroupManager !== "cgroupfs")
+    throw runtimeError(
+      "InvalidArgument",
+      `--cgroup-manager: must be cgroupfs, systemd or disabled, is "${cgroupManager}"`,
+    );
+  return { cgroup: planCgroup(id, linux.cgroupsPath, linux.resources, layout), scope: undefined };
 }
 
 function draftOf(id: string, spec: Spec, bundle: string): Draft {
@@ -118,6 +139,7 @@ function draftOf(id: string, spec: Spec, bundle: string): Draft {
     ociVersion: spec.ociVersion,
     annotations: spec.annotations || {},
     cgroups: [],
+    scope: "",
     poststart: !!hooks.poststart,
     poststop: !!hooks.poststop,
     userNamespace: false,

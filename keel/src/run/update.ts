@@ -1,7 +1,8 @@
 import { applyWrites } from "../cgroup/apply.ts";
 import { attachDeviceProgram } from "../cgroup/bpf.ts";
+import { systemd } from "../cgroup/driver.ts";
 import { readCgroupLayout } from "../cgroup/layout.ts";
-import { type CgroupDir, planCgroup } from "../cgroup/plan.ts";
+import { type CgroupDir, type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import type { CgroupWrite } from "../cgroup/resources.ts";
 import * as c from "../lib/consts.ts";
 import { must, runtimeError } from "../lib/errors.ts";
@@ -29,6 +30,7 @@ export function updateContainer(id: string, asked: Resources): void {
   const merged = validateResources(mergeResources(before, asked), "resources");
   const plan = planCgroup(id, undefined, merged, readCgroupLayout());
   const done: Done[] = [];
+  if (record.scope) systemd().updateScope(record.scope, askedOf(plan, asked));
   try {
     for (let i = 0; i < plan.dirs.length; i++) {
       const dir = plan.dirs[i] as CgroupDir;
@@ -42,6 +44,7 @@ export function updateContainer(id: string, asked: Resources): void {
     }
   } catch (thrown) {
     takeBack(done);
+    if (record.scope) systemd().updateScope(record.scope, undone(done));
     throw thrown;
   }
   for (let i = 0; i < done.length; i++) sys.close((done[i] as Done).fd);
@@ -113,6 +116,19 @@ function isAsked(asked: Resources, field: string): boolean {
   if (Object.prototype.toString.call(value) === "[object Array]") return true;
   const own = (value as { [field: string]: unknown })[rest[0] as string];
   return own !== undefined && own !== null;
+}
+
+/** All of them, in whatever hierarchy. */
+function askedOf(plan: CgroupPlan, asked: Resources): CgroupWrite[] {
+  let found: CgroupWrite[] = [];
+  for (let i = 0; i < plan.dirs.length; i++) found = found.concat(wanted((plan.dirs[i] as CgroupDir).writes, asked));
+  return found;
+}
+
+function undone(done: readonly Done[]): CgroupWrite[] {
+  let found: CgroupWrite[] = [];
+  for (let i = 0; i < done.length; i++) found = found.concat((done[i] as Done).undo);
+  return found;
 }
 
 function pathBelow(record: Record, mountpoint: string): string | undefined {

@@ -16,6 +16,8 @@ export interface Record {
   readonly annotations: { readonly [key: string]: string };
   /** Directories of the container's cgroup, one per hierarchy. */
   readonly cgroups: readonly string[];
+  /** The unit of systemd that they lie in; absent or "" for none. */
+  readonly scope?: string;
   /** There is one, of version 2. */
   readonly unified: boolean;
   /** That of version 2 beside those of version 1, the last of `cgroups`; "" for none. */
@@ -44,6 +46,7 @@ const recordShape: Shape = {
   ociVersion: "s!",
   annotations: { "!": "", "*": "s" },
   cgroups: ["s"],
+  scope: "s",
   unified: "b",
   hybrid: "s",
   ownPids: "b",
