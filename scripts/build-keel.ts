@@ -22,8 +22,8 @@ const MUSL = process.env["KEEL_LIBC"] !== "glibc" && spawnSync("musl-gcc", ["--v
 const CC = MUSL ? "musl-gcc" : GCC;
 /** The product promises a small runtime (docs/PROMISES.md); one that grew is a mistake to look at, not to ship. */
 const SIZE_LIMIT = 1_572_864;
-/** Modules of commands that people type now and then: kept deflated, since they are inflated in less than they take. */
-const COLD: readonly string[] = ["events", "mounts", "plan", "spec", "update"];
+/** Modules of what is asked for now and then: kept deflated, since they are inflated in less than they take. */
+const COLD: readonly string[] = ["events", "mounts", "plan", "spec", "systemd", "update"];
 /** Sources that are no part of the binary. */
 const TOOLS: readonly string[] = ["compile.c"];
 

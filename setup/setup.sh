@@ -184,21 +184,26 @@ ensure_dependencies() {
   step_done
 }
 
-# ---- the guest's kernel for ./run-tests vm: unpacked only, so that this machine's own boot stays as it is
+# ---- the guests' kernels for ./run-tests vm: unpacked only, so that this machine's own boot stays as it is
 
-ensure_guest_kernel() {
+# .tools/vm/kernel from this machine's release, .tools/vm/older from the one before it (group kernel@SUITE)
+ensure_guest_kernels() {
   [ "$ARCH" = x64 ] || return 0
-  meta=$(packages_of kernel)
-  if is_marked kernel "$meta" && [ -f "$TOOLS/vm/vmlinuz" ]; then return 0; fi
-  step 1 "fetching a kernel for the test guest ($meta)"
+  ensure_guest_kernel kernel "$(packages_of kernel)"
+  suite=$(sed -n 's/^kernel@\([^ ]*\) .*/\1/p' "$LIST")
+  [ -z "$suite" ] || ensure_guest_kernel older "$(packages_of "kernel@$suite")" "$suite"
+}
+ensure_guest_kernel() { # NAME METAPACKAGE [SUITE]
+  key="$2${3:+ of $3}"
+  if is_marked "vm.$1" "$key" && [ -f "$TOOLS/vm/$1/vmlinuz" ]; then return 0; fi
+  step 1 "fetching a kernel for the test guest ($key)"
   work=$TOOLS/fetch.vm
-  rm -rf "$work" "$TOOLS/vm"
-  mkdir -p "$work"
+  rm -rf "$work" "${TOOLS:?}/vm/$1"
+  mkdir -p "$work/out" "$TOOLS/vm"
   # The tests in the guest are skipped without it, and say so: no reason to refuse the others.
-  if fetch_kernel "$meta" && [ -f "$work"/root/boot/vmlinuz-* ]; then
-    mkdir "$TOOLS/vm"
-    mv "$work"/root/boot/vmlinuz-* "$TOOLS/vm/vmlinuz"
-    mark kernel "$meta"
+  if fetch_kernel "$2" "${3-}"; then
+    mv "$work/out" "$TOOLS/vm/$1"
+    mark "vm.$1" "$key"
     step_done
   else
     printf 'not to be had\n' >&2
@@ -206,11 +211,26 @@ ensure_guest_kernel() {
   fi
   rm -rf "$work"
 }
-fetch_kernel() { # METAPACKAGE
-  image=$(apt-cache depends "$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+fetch_kernel() { # METAPACKAGE [SUITE]: the image, and the modules that the guests load
+  of_suite=
+  [ -z "$2" ] || list_suite "$2" || return 1
+  # shellcheck disable=SC2086
+  image=$(apt-cache $of_suite depends "$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
   [ -n "$image" ] || return 1
-  (cd "$work" && apt-get -q download "$image") >>"$LOG" 2>&1 9>&- </dev/null || return 1
-  dpkg-deb -x "$work"/*.deb "$work/root" >>"$LOG" 2>&1
+  # shellcheck disable=SC2086
+  (cd "$work" && apt-get $of_suite -q download "$image") >>"$LOG" 2>&1 9>&- </dev/null || return 1
+  dpkg-deb -x "$work"/*.deb "$work/root" >>"$LOG" 2>&1 || return 1
+  mv "$work"/root/boot/vmlinuz-* "$work/out/vmlinuz" && find "$work/root" -name 'overlay.ko*' -exec mv {} "$work/out/" \;
+}
+# Fetches the lists of another suite from this machine's own mirror into a place of their own; $of_suite names it to apt.
+list_suite() { # SUITE
+  apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' 2>/dev/null | sort -u |
+    sed -n "s/^\([^ ]*\) [a-z]*\(-security\)\{0,1\}$/deb \1 $1\2 main/p" >"$work/suite.list"
+  mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+  of_suite="-o Dir::Etc::sourcelist=$work/suite.list -o Dir::Etc::sourceparts=/dev/null"
+  of_suite="$of_suite -o Dir::State::lists=$work/lists -o Dir::Cache=$work/cache"
+  # shellcheck disable=SC2086
+  apt-get $of_suite -q update >>"$LOG" 2>&1 9>&- </dev/null
 }
 
 # ---- the program that tests registries: only where there is a Go that can build it
@@ -290,7 +310,7 @@ trap 'exit 143' TERM
 : >"$TOOLS/stamp.new"
 
 install_packages build run "$@"
-case " $* " in *" test "*) ensure_guest_kernel && ensure_conformance && ensure_validation ;; esac
+case " $* " in *" test "*) ensure_guest_kernels && ensure_conformance && ensure_validation ;; esac
 ensure_node
 ensure_dependencies
 # [4] to [6]: keel, the command line, the hello image

@@ -1,11 +1,24 @@
 #!/bin/busybox sh
-# Process 1 of the test guest, twice: first in the initramfs, which cannot be pivoted away from and so moves what it
-# holds to a tmpfs, then there. The machine it makes has cgroup v2 alone, with all of the kernel's controllers.
+# Process 1 of the test guest, up to its root. With a disk that is systemd on it; without one it is this script once
+# more, on a tmpfs: what is in the initramfs cannot be pivoted away from. That machine has cgroup v2 alone, with all of
+# the kernel's controllers.
 export PATH=/bin HOME=/root
 if [ ! -e /moved ]; then
+  mount -t devtmpfs dev /dev
+  for module in /modules/*; do
+    [ ! -e "$module" ] || insmod "$module"
+  done
+  if [ -e /dev/nvme0n1 ]; then
+    mount -t ext4 /dev/nvme0n1 /newroot
+    mount -t tmpfs -o size=75%,mode=755 berth /newroot/berth
+    cp -a /bin/node /etc/suites /repo /programs /suites.sh /newroot/berth/
+    exec switch_root /newroot /lib/systemd/systemd
+  fi
+  umount /dev
   mount -t tmpfs -o size=75% root /newroot
-  cp -a /bin /etc /init /lib* /repo /root /run /tmp /newroot/
-  mkdir /newroot/dev /newroot/proc /newroot/sys
+  cp -a /bin /etc /init /init.sh /lib* /programs /repo /root /run /suites.sh /tmp /newroot/
+  [ ! -e /usr ] || cp -a /usr /newroot/
+  mkdir /newroot/dev /newroot/proc /newroot/sys /newroot/berth
   : >/newroot/moved
   exec switch_root /newroot /init
 fi
@@ -17,10 +30,8 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 mount -t cgroup2 none /sys/fs/cgroup
+mount -t securityfs none /sys/kernel/security
 ip link set lo up
-cd /repo
-echo "guest: Linux $(uname -r), controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
-# shellcheck disable=SC2046
-node --test --test-concurrency=1 --test-reporter=tap $(cat /etc/suites) 2>&1
-echo "guest: end"
+mv /programs /repo /suites.sh /etc/suites /bin/node /berth/
+/berth/suites.sh
 poweroff -f

@@ -1,8 +1,8 @@
 import { systemd } from "../cgroup/driver.ts";
 import { type CgroupLayout, readCgroupLayout } from "../cgroup/layout.ts";
 import { type CgroupPlan, planCgroup, planNoCgroup } from "../cgroup/plan.ts";
-import * as c from "../lib/consts.ts";
 import type { Scope } from "../cgroup/systemd.ts";
+import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import { absolute, clean, parseJson } from "../lib/files.ts";
