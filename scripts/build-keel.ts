@@ -1,6 +1,8 @@
 /**
  * Builds keel/build/keel: every keel/src/entry/*.ts becomes byte code, made by the same engine that will run it, and is
  * linked with the C of keel/native into one static binary. The lowered scripts stay at keel/build/*.js for the gate.
+ *
+ * KEEL_SANITIZE=1 builds keel/build/sanitized/keel instead, in which the compiler watches addresses and undefined behaviour.
  */
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -12,13 +14,14 @@ import { bundleKeel } from "./bundle.ts";
 
 const run = promisify(execFile);
 const ROOT = resolve(import.meta.dirname, "..");
-const BUILD = join(ROOT, "keel/build");
+const SANITIZE = process.env["KEEL_SANITIZE"] === "1";
+const BUILD = join(ROOT, SANITIZE ? "keel/build/sanitized" : "keel/build");
 const OBJECTS = join(BUILD, "obj");
 const NATIVE = join(ROOT, "keel/native");
 const DUKTAPE = process.env["DUKTAPE_DIR"] ?? "/usr/share/duktape";
 const GCC = process.env["CC"] ?? "gcc";
 /** musl where it is there: a static program with it starts in a third of glibc's time and needs half of its memory. */
-const MUSL = process.env["KEEL_LIBC"] !== "glibc" && spawnSync("musl-gcc", ["--version"]).status === 0;
+const MUSL = !SANITIZE && process.env["KEEL_LIBC"] !== "glibc" && spawnSync("musl-gcc", ["--version"]).status === 0;
 const CC = MUSL ? "musl-gcc" : GCC;
 /** The product promises a small runtime (docs/PROMISES.md); one that grew is a mistake to look at, not to ship. */
 const SIZE_LIMIT = 1_572_864;
@@ -30,18 +33,25 @@ const TOOLS: readonly string[] = ["compile.c"];
 const CFLAGS: readonly string[] = [
   "-std=gnu11",
   "-D_GNU_SOURCE",
-  "-O2",
-  "-g0",
+  ...(SANITIZE ? ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address"] : ["-O2", "-g0"]),
   "-fno-pie",
   "-ffunction-sections",
   "-fdata-sections",
   "-fno-asynchronous-unwind-tables",
   "-fno-unwind-tables",
   "-fstack-protector-strong",
-  // kernel and library headers, behind musl's own
-  ...(MUSL ? includeDirectories().flatMap((directory) => ["-idirafter", directory]) : ["-D_FORTIFY_SOURCE=2"]),
+  ...libraryFlags(),
 ];
+/** Of our own sources: the engine shifts and casts as it likes. */
+const UNDEFINED: readonly string[] = SANITIZE ? ["-fsanitize=undefined", "-fno-sanitize-recover=all"] : [];
 const WARNINGS: readonly string[] = ["-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wno-unused-parameter"];
+
+function libraryFlags(): string[] {
+  // kernel and library headers, behind musl's own
+  if (MUSL) return includeDirectories().flatMap((directory) => ["-idirafter", directory]);
+  // the checked functions would hide from the sanitizer what it looks for
+  return SANITIZE ? [] : ["-D_FORTIFY_SOURCE=2"];
+}
 
 /** Where the system's compiler looks for headers, without its own ones. */
 function includeDirectories(): string[] {
@@ -124,7 +134,9 @@ async function buildModule(entry: string, compiler: string): Promise<string> {
   const script = join(BUILD, `${name}.js`);
   writeFileSync(script, await bundleKeel(entry));
   const code = join(OBJECTS, `${name}.bin`);
-  await run(compiler, [script, name, code]);
+  // the tool ends without giving memory back
+  const env = { ...process.env, ASAN_OPTIONS: "detect_leaks=0" };
+  await run(compiler, [script, name, code], { env });
   if (COLD.includes(name)) writeFileSync(storedPath(name), deflateSync(readFileSync(code), { level: 9 }));
   return name;
 }
@@ -134,7 +146,9 @@ async function main(): Promise<void> {
   writeDuktapeConfig();
   const engine = await compile(join(DUKTAPE, "duktape.c"), ["-w", "-DDUK_COMPILING_DUKTAPE="]);
   const compiler = join(OBJECTS, "compile");
-  await cc(["-no-pie", await compile(join(NATIVE, "compile.c"), WARNINGS), engine, "-lm", "-o", compiler]);
+  const sanitizers = SANITIZE ? ["-fsanitize=address,undefined"] : [];
+  const tool = await compile(join(NATIVE, "compile.c"), WARNINGS);
+  await cc(["-no-pie", ...sanitizers, tool, engine, "-lm", "-o", compiler]);
 
   const entries = globSync("keel/src/entry/*.ts", { cwd: ROOT, exclude: ["**/*.test.ts"] }).sort();
   const names = await Promise.all(entries.map((entry) => buildModule(entry, compiler)));
@@ -143,13 +157,17 @@ async function main(): Promise<void> {
 
   const sources = globSync(join(NATIVE, "*.c")).filter((source) => !TOOLS.includes(basename(source)));
   const flags = [...WARNINGS, `-I${NATIVE}`];
-  const objects = await Promise.all(sources.sort().map((source) => compile(source, flags)));
+  // it runs before the C library, and so before the sanitizers
+  const flagsOf = (source: string): string[] =>
+    basename(source) === "seal.c" ? [...flags, ...(SANITIZE ? ["-fno-sanitize=all"] : [])] : [...flags, ...UNDEFINED];
+  const objects = await Promise.all(sources.sort().map((source) => compile(source, flagsOf(source))));
   rmSync(join(OBJECTS, "modules.o.key"), { force: true });
   objects.push(await compile(join(OBJECTS, "modules.c"), [`-I${NATIVE}`]));
 
   const output = join(BUILD, "keel");
   const libraries = ["seccomp", "archive", "zstd", "z", "nettle"].map(library);
-  const options = ["-static", "-no-pie", "-s", "-Wl,--gc-sections,-z,noexecstack,-e,keel_entry"];
+  const kind = SANITIZE ? sanitizers : ["-static", "-s"];
+  const options = [...kind, "-no-pie", "-Wl,--gc-sections,-z,noexecstack,-e,keel_entry"];
   await cc([...options, ...objects, engine, ...libraries, "-lm", "-o", `${output}.new`]);
   const { size } = statSync(`${output}.new`);
   if (MUSL && size > SIZE_LIMIT) {

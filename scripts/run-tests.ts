@@ -12,6 +12,9 @@ interface Ring {
   readonly files: readonly string[];
   readonly root: boolean;
   readonly options: readonly string[];
+  /** Built before, with this environment. */
+  readonly build?: NodeJS.ProcessEnv;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 // Tests that change the kernel's state run one file at a time, each in its own process.
@@ -30,6 +33,19 @@ const RINGS: readonly Ring[] = [
     options: ["--test-isolation=none", "--test-timeout=60000"],
   },
   { name: "keel", files: ["keel/test/**/*.test.ts"], root: true, options: ALONE },
+  {
+    // keel's C with the compiler's sanitizers; what they find ends the process with a code of theirs
+    name: "sanitized",
+    files: ["keel/test/{run,unpack,edge-spaces}.test.ts", "keel/test/security/{ids,proc}.test.ts"],
+    root: true,
+    options: ALONE,
+    build: { KEEL_SANITIZE: "1" },
+    env: {
+      KEEL_BINARY: join(ROOT, "keel/build/sanitized/keel"),
+      ASAN_OPTIONS: "detect_leaks=0:exitcode=99",
+      UBSAN_OPTIONS: "halt_on_error=1:print_stacktrace=1:exitcode=99",
+    },
+  },
   { name: "packages", files: ["{packages,apps}/*/test/**/*.test.ts"], root: true, options: ALONE },
   { name: "vm", files: ["test/vm/**/*.test.ts"], root: false, options: ALONE },
   { name: "callers", files: ["test/callers/**/*.test.ts"], root: true, options: ALONE },
@@ -52,6 +68,10 @@ function runRing(ring: Ring, pattern: string | undefined): Counts {
     console.log("  FAIL  these tests need root: run them with sudo, or only ./run-tests unit");
     return { passed: 0, failed: 1, skipped: 0 };
   }
+  if (ring.build !== undefined && node(["scripts/build-keel.ts"], ring.build) !== 0) {
+    console.log(`  FAIL  the build for ${ring.name}`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
   const dir = mkdtempSync(join(tmpdir(), "berth-tests-"));
   try {
     const path = join(dir, "counts");
@@ -60,7 +80,7 @@ function runRing(ring: Ring, pattern: string | undefined): Counts {
     const verbose = ring.root || pattern !== undefined ? "1" : "";
     const status = node(
       ["--test", "--disable-warning=ExperimentalWarning", ...ring.options, ...reporter, ...filter, ...files],
-      { BERTH_TEST_COUNTS: path, BERTH_TEST_VERBOSE: verbose },
+      { BERTH_TEST_COUNTS: path, BERTH_TEST_VERBOSE: verbose, ...ring.env },
     );
     const counts = readCounts(path);
     if (status !== 0 && counts.failed === 0) {

@@ -181,6 +181,23 @@ t("edge 20: the program's umask does not touch what the runtime makes", () => {
   assert.equal(ran.out, "0077\n666\n755\n755\n1777\n600\n", ran.err);
 });
 
+t("edge 21: a cwd that only root or only the user may enter works", () => {
+  const cwd = (mode: number, uid: number, caps: string[]) => {
+    const made = bundle(["sh", "-c", "pwd -P"], (s) => {
+      s.process.cwd = "/closed";
+      s.process.user = { uid: 1000, gid: 1000 };
+      s.process.capabilities = { bounding: caps, effective: caps, permitted: caps };
+    });
+    mkdirSync(join(made.rootfs, "closed"));
+    chmodSync(join(made.rootfs, "closed"), mode);
+    chownSync(join(made.rootfs, "closed"), uid, uid);
+    return run(made);
+  };
+  assert.equal(cwd(0o700, 1000, []).out, "/closed\n");
+  const rootOnly = cwd(0o700, 0, []);
+  assert.equal(rootOnly.code, 0, rootOnly.err);
+});
+
 t("edge 22: the OOM score of a program in a user namespace and with rlimits of another user is set", () => {
   const ran = sh("cat /proc/self/oom_score_adj; ulimit -n; ulimit -c", (s) => {
     inUserNamespace(s);

@@ -174,7 +174,7 @@ function attempt(body: () => void, input: string): void {
     if (runtimeError !== true) throw new Error(`keel throws ${String(thrown)} for ${input}`, { cause: thrown });
     if (code === undefined || !CODES.includes(code)) throw new Error(`keel says ${code}: ${message} for ${input}`);
     const named =
-      message?.startsWith("invalid config.json: ") !== true || /^invalid config\.json: [^:]+: /.test(message);
+      message?.startsWith("invalid config.json: ") !== true || /^invalid config\.json: [\s\S]+: /.test(message);
     if (!named && message !== "invalid config.json: must be an object")
       throw new Error(`no place is named in "${message}" for ${input}`);
   }

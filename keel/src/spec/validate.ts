@@ -2,9 +2,17 @@ import { runtimeError } from "../lib/errors.ts";
 import { checkProcessRanges, checkRanges } from "./ranges.ts";
 import { checkShape } from "./shape.ts";
 import { mountsShape, processShape, resourcesShape, specShape } from "./shapes.ts";
-import type { Namespace, Process, Resources, Spec, SpecMount } from "./types.ts";
+import type { HookKind, Namespace, Process, Resources, Spec, SpecMount } from "./types.ts";
 
 const NAMESPACES = "pid network mount ipc uts user cgroup time";
+const HOOKS: readonly HookKind[] = [
+  "prestart",
+  "createRuntime",
+  "createContainer",
+  "startContainer",
+  "poststart",
+  "poststop",
+];
 const PROPAGATIONS = "private rprivate slave rslave shared rshared unbindable runbindable";
 
 function has(words: string, word: string): boolean {
@@ -66,8 +74,9 @@ function checkRules(spec: Spec, problems: string[]): void {
   if (spec.process) checkProcess(spec.process, problems);
   checkDestinations(spec.mounts || [], problems);
   const hooks = spec.hooks || {};
-  for (const kind in hooks) {
-    const list = hooks[kind as "prestart"] || [];
+  for (let k = 0; k < HOOKS.length; k++) {
+    const kind = HOOKS[k] as HookKind;
+    const list = hooks[kind] || [];
     for (let i = 0; i < list.length; i++) {
       const entry = list[i] as { path: string; timeout?: number };
       if (entry.path.charAt(0) !== "/") problems.push(`hooks.${kind}[${i}].path: must be absolute, is "${entry.path}"`);
