@@ -142,6 +142,52 @@ t("hooks: a failure quotes what the hook wrote; the environment and directory ar
   assert.equal(run(made).out, `inherited\n${made.rootfs}\n`);
 });
 
+t("hooks: startContainer hooks are confined by the program's filter", () => {
+  const made = bundle(["true"], (s) => {
+    s.hooks = { startContainer: [{ path: "/bin/busybox", args: ["mkdir", "/tmp/made"] }] };
+    s.linux.seccomp = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_KILL" }],
+    };
+  });
+  assert.match(run(made).err, /startContainer hook #0: \/bin\/busybox: killed by signal 31 \(bad system call/);
+  assert.equal(existsSync(join(made.rootfs, "tmp/made")), false);
+});
+
+t("exec: the umask is that of config.json, also for another user", () => {
+  const made = bundle(["sleep", "100"], (s) => {
+    s.process.user.umask = 0o77;
+  });
+  detached(made);
+  assert.match(keel("exec", made.id, "grep", "Umask", "/proc/self/status").out, /0077/);
+  assert.match(keel("exec", "-u", "1000", made.id, "grep", "Umask", "/proc/self/status").out, /0077/);
+  keel("delete", "-f", made.id);
+});
+
+t("namespaces: one that joins another container's user and pid namespace is known by its pid on the host", () => {
+  const mappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+  const first = bundle(["sleep", "100"], (s) => {
+    s.linux.namespaces.push({ type: "user" });
+    s.linux.uidMappings = mappings;
+    s.linux.gidMappings = mappings;
+  });
+  spawnSync("chown", ["-R", "100000:100000", first.rootfs]);
+  detached(first);
+  const pid = pidOf(first.id);
+  const second = bundle(["sleep", "101"], (s) => {
+    const own = (type: string): Loose => ({ type, path: `/proc/${pid}/ns/${type === "network" ? "net" : type}` });
+    s.linux.namespaces = [{ type: "mount" }, ...["user", "pid", "network", "ipc", "uts"].map(own)];
+    s.hostname = "";
+  });
+  spawnSync("chown", ["-R", "100000:100000", second.rootfs]);
+  detached(second);
+  assert.match(readFileSync(`/proc/${pidOf(second.id)}/cmdline`, "utf8"), /^sleep.101/);
+  assert.match(keel("exec", second.id, "cat", "/proc/1/cmdline").out, /^sleep.100/);
+  assert.equal(keel("delete", "-f", second.id).code, 0);
+  assert.equal(keel("state", first.id).code, 0);
+  assert.equal(keel("delete", "-f", first.id).code, 0);
+});
+
 t("no mount namespace: the program runs in its root, exec too, and delete leaves no mount", () => {
   const made = bundle(["sleep", "100"], (s) => {
     s.linux.namespaces = s.linux.namespaces.filter((ns: Loose) => ns.type !== "mount");

@@ -120,13 +120,15 @@ function parseUser(text: string | undefined, base: Process, groups: readonly str
   const own = base.user || { uid: 0, gid: 0 };
   const given = groups.map((group) => numberFlag("additional-gids", group, LAST_ID));
   const additionalGids = given.length > 0 ? given : own.additionalGids || [];
-  if (text === undefined) return { uid: own.uid, gid: own.gid, additionalGids };
+  const umask = own.umask === undefined ? {} : { umask: own.umask };
+  if (text === undefined) return { uid: own.uid, gid: own.gid, additionalGids, ...umask };
   const match = /^(\d+)(?::(\d+))?$/.exec(text);
   if (!match) throw runtimeError("InvalidArgument", `--user: must be UID[:GID] in numbers, is "${text}"`);
   return {
     uid: numberFlag("user", match[1], LAST_ID),
     gid: numberFlag("user", match[2], LAST_ID),
     additionalGids: given,
+    ...umask,
   };
 }
 

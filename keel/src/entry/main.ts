@@ -120,7 +120,7 @@ function main(): void {
       name = name.substring(0, eq);
     }
     if (name === "version" || name === "v") {
-      sys.writeAll(1, "keel version 0.1.0\ncommit: berth\nspec: 1.3.0\n");
+      sys.writeAll(1, `${programName()} version 0.1.0\ncommit: berth\nspec: 1.3.0\n`);
       sys.exit(0);
     }
     if (name === "help" || name === "h") help();

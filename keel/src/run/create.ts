@@ -129,6 +129,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       trace: options.trace,
       signals: changedSignals(),
     });
+  if (plan.filter) debug(`seccomp filter flags: ${plan.filter.flags}`);
   debug("nsexec container setup: init is made in its namespaces");
   const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;

@@ -6,17 +6,27 @@ import type { Hook } from "../spec/types.ts";
 /** Of what a failed hook wrote, the error quotes this much. */
 const QUOTED = 4096;
 
+/** What hooks inside the container have of its program. */
+export interface Surroundings {
+  /** Of hooks that have none of their own. */
+  readonly env: readonly string[];
+  /** Done by each hook's process right before it becomes the hook. */
+  readonly confine: () => void;
+}
+
+const OUTSIDE: Surroundings = { env: [], confine: () => undefined };
+const SIGSYS = 31;
+
 /**
  * Runs hooks one after the other with the state on stdin. The first that fails stops the rest.
  *
- * @param env of hooks that have none of their own
  * @throws the failing hook with its exit code, signal or timeout, and what it wrote
  */
 export function runHooks(
   kind: string,
   hooks: readonly Hook[] | undefined,
   state: { readonly [key: string]: unknown },
-  env?: readonly string[],
+  around: Surroundings = OUTSIDE,
 ): void {
   if (!hooks) return;
   const input = `${JSON.stringify(state)}\n`;
@@ -24,19 +34,21 @@ export function runHooks(
     const hook = hooks[i] as Hook;
     traced(
       `hook ${kind}`,
-      () => runHook(`${kind} hook #${i}`, hook, input, env || []),
+      () => runHook(`${kind} hook #${i}`, hook, input, around),
       () => hook.path,
     );
   }
 }
 
-function runHook(name: string, hook: Hook, input: string, env: readonly string[]): void {
+function runHook(name: string, hook: Hook, input: string, around: Surroundings): void {
   // no pipe: a daemon that a hook leaves behind may keep it open for ever
   const output = must(sys.memfdCreate("hook", 1), `keep the output of ${name}`);
   try {
-    const status = startHook(name, hook, input, env, output);
+    const status = startHook(name, hook, input, around, output);
     if (status === 0) return;
-    const how = (status & 127) !== 0 ? `killed by signal ${status & 127}` : `exit status ${status >> 8}`;
+    const signal = status & 127;
+    const meaning = signal === SIGSYS ? " (bad system call: seccomp)" : "";
+    const how = signal !== 0 ? `killed by signal ${signal}${meaning}` : `exit status ${status >> 8}`;
     const said = readOutput(output);
     const quote = said === "" ? "" : `, it wrote: ${said}`;
     throw runtimeError("FailedPrecondition", `error running ${name}: ${hook.path}: ${how}${quote}`);
@@ -52,10 +64,10 @@ function readOutput(output: number): string {
 }
 
 /** Returns the wait status. */
-function startHook(name: string, hook: Hook, input: string, env: readonly string[], output: number): number {
+function startHook(name: string, hook: Hook, input: string, around: Surroundings, output: number): number {
   const [reader, writer] = mustGet(sys.pipe(), `make a pipe for ${name}`);
   const pid = sys.clone(0, -1);
-  if (pid === 0) execHook(hook, reader, output, env);
+  if (pid === 0) execHook(hook, reader, output, around);
   sys.close(reader);
   if (pid < 0) {
     sys.close(writer);
@@ -94,14 +106,15 @@ function waitHook(pid: number, hook: Hook, name: string): number {
   throw runtimeError("DeadlineExceeded", `error running ${name}: ${hook.path}: timed out after ${hook.timeout} s`);
 }
 
-function execHook(hook: Hook, reader: number, output: number, env: readonly string[]): never {
+function execHook(hook: Hook, reader: number, output: number, around: Surroundings): never {
   sys.dup2(reader, 0);
   sys.dup2(output, 1);
   sys.dup2(output, 2);
   sys.closeRange(3, 0x7fffffff, 4);
   sys.resetSignals();
+  around.confine();
   const argv = hook.args && hook.args.length > 0 ? hook.args : [hook.path];
-  const result = sys.execve(hook.path, argv, hook.env || env);
+  const result = sys.execve(hook.path, argv, hook.env || around.env);
   sys.writeAll(2, `start hook ${hook.path}: ${sys.errnoText(-result)}\n`);
   return sys.exit(127);
 }

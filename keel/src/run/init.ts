@@ -16,7 +16,7 @@ import { applyOwnLimits } from "./limits.ts";
 import { configureNetDevices, moveNetDevices, type NetDevices } from "./netdevices.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
 import { resetAffinity } from "./schedule.ts";
-import { loadFilter } from "./seccomp.ts";
+import { confineHook, loadFilter } from "./seccomp.ts";
 import { namespaceError } from "./spawn.ts";
 import { sendError } from "./sync.ts";
 import { mountConsole, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
@@ -92,7 +92,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (program === "") throw runtimeError("FailedPrecondition", "start the container: its config.json has no process");
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
   sys.resetSignals(plan.signals);
-  if (hooks) runHooks("startContainer", hooks, plan.hookState, env);
+  if (hooks) runHooks("startContainer", hooks, plan.hookState, { env, confine: () => confineHook(plan.filter) });
   // told before it is done: the filter may forbid the telling, and execve is the end of us
   if (plan.filter) traced("filter", () => undefined);
   traced(

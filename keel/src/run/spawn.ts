@@ -50,7 +50,7 @@ export function namespaceError(result: number): RuntimeError {
 interface Joined {
   /** Descriptors of our own namespaces, to return to. */
   readonly back: readonly number[];
-  /** Those that only a member of the user namespace to join may enter: flags of setns(2) with the descriptor. */
+  /** Left to the stage that joins a user namespace: descriptor with the flags of setns(2). */
   readonly late: readonly (readonly [number, number])[];
 }
 
@@ -68,6 +68,11 @@ function enterJoins(plan: NamespacePlan): Joined {
   }
   for (let i = 0; i < opened.length; i++) {
     const join = plan.joins[i] as NamespacePlan["joins"][0];
+    // a stage inside it would report init's pid as it is there
+    if (join.type === "pid" && plan.joinUser !== "") {
+      late.push([opened[i] as number, c.CLONE_NEWPID]);
+      continue;
+    }
     const file =
       join.type === "pid"
         ? "pid_for_children"
@@ -98,11 +103,7 @@ function spawnThroughUser(plan: NamespacePlan, late: Joined["late"], cgroupFd: n
   if (typeof pair === "number") throw callError("make a socket pair", pair);
   const stage = sys.clone(0, -1);
   if (stage === 0) {
-    let joined = sys.setns(fd, c.CLONE_NEWUSER);
-    for (let i = 0; i < late.length && joined >= 0; i++) {
-      const [namespace, type] = late[i] as readonly [number, number];
-      joined = sys.setns(namespace, type);
-    }
+    const joined = joinLate(fd, late);
     const child = joined < 0 ? joined : sys.clone((plan.cloneFlags | c.CLONE_PARENT) >>> 0, cgroupFd);
     if (child === 0) main();
     sys.write(pair[1], String(child));
@@ -115,6 +116,23 @@ function spawnThroughUser(plan: NamespacePlan, late: Joined["late"], cgroupFd: n
   sys.close(pair[0]);
   if (stage > 0) sys.waitpid(stage, 0, [0]);
   return typeof answer === "number" ? answer : answer === "" ? -c.EPERM : Number(answer);
+}
+
+/** First with the rights of the host, then what is left with those inside the user namespace. */
+function joinLate(user: number, late: Joined["late"]): number {
+  const left: (readonly [number, number])[] = [];
+  for (let i = 0; i < late.length; i++) {
+    const [namespace, type] = late[i] as readonly [number, number];
+    const joined = sys.setns(namespace, type);
+    if (joined === -c.EPERM) left.push([namespace, type]);
+    else if (joined < 0) return joined;
+  }
+  let joined = sys.setns(user, c.CLONE_NEWUSER);
+  for (let i = 0; i < left.length && joined >= 0; i++) {
+    const [namespace, type] = left[i] as readonly [number, number];
+    joined = sys.setns(namespace, type);
+  }
+  return joined;
 }
 
 /** uid_map and gid_map of init; an unprivileged caller may map only itself and must give up setgroups. */
