@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { busyboxLayout, twoPlatforms } from "./fixtures.ts";
-import { probe, REPO, Store, tool } from "./harness.ts";
+import { BERTH, probe, REPO, Store, tool } from "./harness.ts";
 import { Served } from "./served.ts";
 
 const skip = probe("skopeo", "umoci");
@@ -162,6 +162,55 @@ test("a blob of 300 MB passes in both directions in bounded memory", { skip, tim
   assert.equal(`sha256:${got.digest("hex")}`, name);
   const peak = served.peakBytes();
   assert.ok(peak < 160e6, `the server needed ${peak} bytes`);
+});
+
+test("pushes beside pulls and removals on the same data root: nothing that was pushed is lost", {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  const env = rootEnv();
+  await using served = await Served.start(env);
+  let busy = true;
+  let removals = 0;
+  const berth = async (...args: readonly string[]): Promise<number | null> => {
+    const child = spawn(BERTH, args, { env, stdio: "ignore" });
+    return await new Promise((resolve) => child.on("exit", resolve));
+  };
+  // Each removal collects garbage.
+  const removing = (async () => {
+    for (; busy; removals++) {
+      assert.equal(await berth("load", "-q", "-i", layout), 0);
+      assert.equal(await berth("rmi", "-f", "busybox", "multi"), 0);
+    }
+  })();
+  const pushed = new Map<string, readonly string[]>();
+  for (let i = 0; i < 40; i++) {
+    const layers: { mediaType: string; digest: string; size: number }[] = [];
+    for (let n = 0; n < 3; n++) {
+      const bytes = randomBytes(50_000);
+      const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+      const path = `${served.url}/v2/app/blobs/uploads/?digest=${digest}`;
+      assert.equal((await fetch(path, { method: "POST", body: bytes })).status, 201);
+      layers.push({ mediaType: "application/octet-stream", digest, size: bytes.length });
+    }
+    const headers = { "content-type": "application/vnd.oci.image.manifest.v1+json" };
+    const body = JSON.stringify({ schemaVersion: 2, layers });
+    assert.equal((await fetch(`${served.url}/v2/app/manifests/t${i}`, { method: "PUT", body, headers })).status, 201);
+    pushed.set(
+      `t${i}`,
+      layers.map((layer) => layer.digest),
+    );
+  }
+  busy = false;
+  await removing;
+  assert.ok(removals > 0);
+  for (const [tag, digests] of pushed) {
+    assert.equal((await fetch(`${served.url}/v2/app/manifests/${tag}`)).status, 200);
+    for (const digest of digests) {
+      const got = Buffer.from(await (await fetch(`${served.url}/v2/app/blobs/${digest}`)).arrayBuffer());
+      assert.equal(`sha256:${createHash("sha256").update(got).digest("hex")}`, digest);
+    }
+  }
 });
 
 test("kill -9 at any time: what was acknowledged is there, whole, and uploads go on", {

@@ -215,6 +215,18 @@ test("a registry that answers nonsense: lists, places and refusals", async () =>
   );
 });
 
+test("pushBlob: a registry that takes a mount without a source for a mistake is asked plainly", async () => {
+  await using server = await serve((request, response) => {
+    request.resume();
+    const { method, url = "" } = request;
+    if (method === "HEAD") return void response.writeHead(404).end();
+    if (url.includes("mount=")) return void response.writeHead(400).end('{"errors":[{"code":"NAME_INVALID"}]}');
+    response.writeHead(method === "POST" ? 202 : 201, { location: "/up" }).end();
+  });
+  using registry = open(server.host);
+  assert.equal(await registry.pushBlob("a", blobOf(BLOB)), "uploaded");
+});
+
 test("a list of tags that never ends, because the registry knows no pages, is read once", async () => {
   await using server = await serve((_, response) => void response.end('{"tags":["a","b"]}'));
   using registry = open(server.host);

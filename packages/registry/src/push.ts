@@ -64,18 +64,31 @@ async function isThere({ session, path, blob, call }: Push): Promise<boolean> {
   }
 }
 
-/** Opens an upload, or finds that the registry takes the blob from the other repository. */
-async function begin({ session, path, blob, call }: Push): Promise<Upload | "mounted"> {
-  const query = new URLSearchParams();
-  if (blob.mountFrom !== undefined) {
-    query.set("mount", blob.digest);
-    query.set("from", blob.mountFrom);
-  } else if (algorithmOf(blob.digest) !== "sha256") query.set("digest-algorithm", algorithmOf(blob.digest));
-  const at = `${path}/blobs/uploads/${query.size === 0 ? "" : `?${query}`}`;
-  const answer = await session.ask({ ...call, method: "POST", at, ok: [201, 202] });
-  if (answer.response.statusCode === 201 && blob.mountFrom !== undefined) return "mounted";
+/**
+ * Opens an upload, or finds that the registry takes the blob from another repository. Without a known one it may look
+ * for itself (distribution-spec "Mounting a blob"); registries that do not know that open an upload as well.
+ */
+async function begin(push: Push): Promise<Upload | "mounted"> {
+  const { blob, call } = push;
+  const mount = { mount: blob.digest, ...(blob.mountFrom === undefined ? {} : { from: blob.mountFrom }) };
+  let answer: Answer;
+  try {
+    answer = await post(push, mount);
+  } catch (error) {
+    // One that takes a mount without a source for a mistake.
+    if (blob.mountFrom !== undefined || !isCode(error, "Unavailable") || error.details?.["status"] !== 400) throw error;
+    answer = await post(push, {});
+  }
+  if (answer.response.statusCode === 201) return "mounted";
   const minChunk = Number(answer.response.headers["oci-chunk-min-length"] ?? 0);
   return { place: placeOf(answer, call.what), offset: 0, minChunk: Number.isSafeInteger(minChunk) ? minChunk : 0 };
+}
+
+function post({ session, path, blob, call }: Push, mount: Readonly<Record<string, string>>): Promise<Answer> {
+  const algorithm = algorithmOf(blob.digest);
+  const query = new URLSearchParams({ ...mount, ...(algorithm === "sha256" ? {} : { "digest-algorithm": algorithm }) });
+  const at = `${path}/blobs/uploads/${query.size === 0 ? "" : `?${query}`}`;
+  return session.ask({ ...call, method: "POST", at, ok: [201, 202] });
 }
 
 /** How far a broken upload is; undefined when it is to be begun again. */
