@@ -3,9 +3,14 @@
 import { readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { engineCase } from "./cases/engine.ts";
+import { imagesCase } from "./cases/images.ts";
 import { runtimeCase } from "./cases/runtime.ts";
 
-const CASES: Readonly<Record<string, () => boolean | Promise<boolean>>> = { runtime: runtimeCase, engine: engineCase };
+const CASES: Readonly<Record<string, () => boolean | Promise<boolean>>> = {
+  runtime: runtimeCase,
+  engine: engineCase,
+  images: imagesCase,
+};
 
 async function main(wanted: readonly string[]): Promise<number> {
   const unknown = wanted.filter((name) => CASES[name] === undefined);
