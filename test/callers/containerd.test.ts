@@ -75,7 +75,7 @@ function sameStory(story: (run: (...args: readonly string[]) => Ran, command: ty
 t("the documented config.toml: the CRI plugin has the runtime keel", () => {
   const dump = call("containerd", ["-c", join(place.dir, "config.toml"), "config", "dump"]).out;
   const section = dump.split("runtimes.keel.options]")[1] ?? "";
-  assert.match(section, new RegExp(`^\\s+BinaryName = "${KEEL}"$`, "m"));
+  assert.match(section, new RegExp(`^\\s+BinaryName = ["']${KEEL}["']$`, "m"));
 });
 
 t("run: output, exit code, and the reason of a failure out of keel's log", () => {

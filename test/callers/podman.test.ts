@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { tool } from "../e2e/harness.ts";
 import { type Command, dockerLikeTests, type Engine, type Runtime, sameStory } from "./docker-like.ts";
-import { type CallOptions, call, callerSkip, documented, IMAGE, Place, removeCgroupParents } from "./harness.ts";
+import { type CallOptions, call, callerSkip, documented, IMAGE, KEEL, Place, removeCgroupParents } from "./harness.ts";
 
 const place = new Place();
 const conf = join(place.dir, "containers.conf");
@@ -135,6 +136,51 @@ t("files: cp and diff of a running container", () => {
     command(["diff", "files"]);
     command(["rm", "-f", "-t", "0", "files"]);
   });
+});
+
+/** podman as a user without subordinate ids or a cgroup of its own: root of a user namespace that has one id. */
+function rootless(runtime: Runtime, args: readonly string[]): ReturnType<Engine["call"]> {
+  const dir = join(place.dir, "rootless");
+  const own = { ...env, HOME: join(dir, "home"), XDG_RUNTIME_DIR: join(dir, "run"), USER: "nobody" };
+  const user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+  const chosen = runtime === "keel" ? [] : ["--runtime", runtime];
+  const flags = ["--storage-driver", "vfs", "--events-backend", "file", "--cgroup-manager", "cgroupfs"];
+  return call("setpriv", [...user, "podman", ...flags, ...chosen, ...args], { env: own, cwd: "/" });
+}
+
+function rootlessSkip(): string | false {
+  if (engine.skip) return engine.skip;
+  for (const name of ["home", "run"])
+    tool("install", "-d", "-o", "65534", "-g", "65534", join(place.dir, "rootless", name));
+  const nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+  if (call("setpriv", [...nobody, "test", "-x", KEEL]).code !== 0) return `another user may not execute ${KEEL}`;
+  const loaded = rootless("runc", ["load", "-i", place.archive()]);
+  if (loaded.code !== 0) return `rootless podman does not load an image here: ${loaded.err.trim()}`;
+  const ran = rootless("runc", ["run", "--rm", ...N, IMAGE, "true"]);
+  return ran.code === 0 ? false : `rootless podman does not work with runc here: ${ran.err.trim()}`;
+}
+
+test("rootless: run, exec, logs, kill and exit codes as under runc", { skip: rootlessSkip(), timeout: 120_000 }, () => {
+  const [runc, keel] = (["runc", "keel"] as const).map((runtime) => {
+    const told = (...args: readonly string[]): readonly [number, string] => {
+      const ran = rootless(runtime, args);
+      return [ran.code, ran.out.replace(/\b[0-9a-f]{12,64}\b/g, "ID")];
+    };
+    const script = "id -u; cat /proc/self/uid_map; grep -E '^(Cap|NoNew|Seccomp)' /proc/self/status; ls /dev; exit 7";
+    return [
+      told("run", "--rm", ...N, IMAGE, "sh", "-c", script),
+      told("run", "--rm", ...N, IMAGE, "nosuch"),
+      told("run", "-d", "--name", "r", ...N, IMAGE, "sh", "-c", "echo out; exec sleep 1000"),
+      told("exec", "r", "sh", "-c", "echo in; exit 5"),
+      told("logs", "r"),
+      told("kill", "-s", "KILL", "r"),
+      told("wait", "r"),
+      told("rm", "r"),
+    ];
+  });
+  assert.equal(keel?.[0]?.[0], 7);
+  assert.match(keel?.[0]?.[1] ?? "", /^0\n +0 +65534 +1\n/);
+  assert.deepEqual(keel, runc);
 });
 
 dockerLikeTests(engine);

@@ -212,8 +212,9 @@ export const MOUNT_ROWS: readonly Row[] = [
         edits: [
           {
             file: "keel/src/plan/cgroup-mount.ts",
-            search: "bindOwn(own ? own.path : hierarchy.mountpoint + hierarchy.own, target, flags, [])",
-            replace: 'bindOwn(own ? hierarchy.mountpoint : "", target, flags, [])',
+            search: "bindOwn(own, hierarchy.mountpoint + hierarchy.own, target, flags, [])",
+            replace:
+              'bindOwn(own && { path: hierarchy.mountpoint, mountpoint: "", controllers: "", writes: [] }, "", target, flags, [])',
           },
         ],
       },

@@ -27,6 +27,20 @@ function makeCgroup(dir: CgroupDir, delegate: readonly string[], made: string[],
   sys.close(fd);
 }
 
+/** False when the parent of one of them may not be written to. */
+export function mayMakeCgroups(plan: CgroupPlan): boolean {
+  for (let i = 0; i < plan.dirs.length; i++) {
+    let path = (plan.dirs[i] as CgroupDir).path;
+    let result: number;
+    do {
+      path = path.substring(0, path.lastIndexOf("/"));
+      result = sys.faccessat(c.AT_FDCWD, path, c.W_OK, c.AT_EACCESS);
+    } while (result === -c.ENOENT && path !== "");
+    if (result < 0) return false;
+  }
+  return true;
+}
+
 function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[], init: number): void {
   let result = sys.mkdirat(c.AT_FDCWD, dir.path, 0o755);
   if (result === -c.ENOENT) {

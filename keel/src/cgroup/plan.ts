@@ -91,16 +91,12 @@ export function planCgroup(
   return { dirs, devices: undefined, delegate: [], hybrid };
 }
 
-/** `--cgroup-manager disabled`: the container stays in the caller's cgroup, and a limit would be the caller's. */
-export function planNoCgroup(resources: Resources | undefined): CgroupPlan {
+/** The container stays in the caller's cgroup, for this reason; a limit would be the caller's, so it is refused. */
+export function planNoCgroup(resources: Resources | undefined, reason: string, hint: string): CgroupPlan {
   const limits = (resources || {}) as { readonly [name: string]: object };
   for (const name in limits) {
     if (name === "devices" || Object.keys(limits[name] || {}).length === 0) continue;
-    throw runtimeError(
-      "FailedPrecondition",
-      `apply linux.resources.${name}: --cgroup-manager disabled makes no cgroup for the container`,
-      "leave the limit out, or use --cgroup-manager cgroupfs",
-    );
+    throw runtimeError("FailedPrecondition", `apply linux.resources.${name}: ${reason}`, hint);
   }
   return { dirs: [], devices: undefined, delegate: [], hybrid: undefined };
 }

@@ -1,6 +1,8 @@
 // The module that always runs: global flags, then the module of the command. Keep it tiny: every call pays for it.
 import type { Context } from "../lib/context.ts";
+import { envValue } from "../lib/env.ts";
 import { lookup } from "../lib/lookup.ts";
+import { inUserNamespace } from "../lib/userns.ts";
 
 const MODULES: { readonly [command: string]: string } = {
   create: "create",
@@ -64,14 +66,13 @@ const FLAGS: { readonly [flag: string]: "bool" | "string" } = {
   "systemd-cgroup": "bool",
 };
 
+/** A user's own, also where a caller made the user root of a namespace (rootless podman); USER=root then says otherwise. */
 function defaultRoot(): string {
-  if (sys.geteuid() === 0) return "/run/keel";
+  const root = sys.geteuid() === 0;
   const env = sys.environ();
-  for (let i = 0; i < env.length; i++) {
-    const entry = env[i] as string;
-    if (entry.indexOf("XDG_RUNTIME_DIR=") === 0) return `${entry.substring(16)}/keel`;
-  }
-  return `/tmp/keel-${sys.geteuid()}`;
+  const dir = envValue(env, "XDG_RUNTIME_DIR");
+  if (dir && (!root || (envValue(env, "USER") !== "root" && inUserNamespace()))) return `${dir}/keel`;
+  return root ? "/run/keel" : `/tmp/keel-${sys.geteuid()}`;
 }
 
 /** In the form of runc's, under the name that we were called by. */

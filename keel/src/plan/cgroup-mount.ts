@@ -1,4 +1,5 @@
 import type { Hierarchy } from "../cgroup/layout.ts";
+import type { CgroupDir } from "../cgroup/plan.ts";
 import * as c from "../lib/consts.ts";
 import type { RootfsFacts } from "./rootfs.ts";
 import type { Step } from "./steps.ts";
@@ -47,7 +48,7 @@ export function planCgroupMount(
       });
     } else {
       const own = facts.cgroupDirs[i];
-      steps.push(bindOwn(own ? own.path : hierarchy.mountpoint + hierarchy.own, target, flags, []));
+      steps.push(bindOwn(own, hierarchy.mountpoint + hierarchy.own, target, flags, []));
     }
     if (name.indexOf(",") < 0) continue;
     const parts = name.split(",");
@@ -60,10 +61,19 @@ function planUnified(dest: string, flags: number, propagation: readonly number[]
   if (facts.cgroupNamespace)
     return { op: "mount", fstype: "cgroup2", source: "cgroup", dest, flags, data: "", propagation, strict: true };
   const own = facts.cgroupDirs[0];
-  return bindOwn(own ? own.path : facts.cgroup.v2Mount + facts.cgroup.v2Own, dest, flags, propagation);
+  return bindOwn(own, facts.cgroup.v2Mount + facts.cgroup.v2Own, dest, flags, propagation);
 }
 
-function bindOwn(source: string, dest: string, flags: number, propagation: readonly number[]): Step {
+/** The container's own cgroup; the caller's, which it stayed in and may only look at, when it has none. */
+function bindOwn(
+  own: CgroupDir | undefined,
+  callers: string,
+  dest: string,
+  flags: number,
+  propagation: readonly number[],
+): Step {
   // MS_RDONLY, NOSUID, NODEV and NOEXEC have the same bits as their MOUNT_ATTR_ twins
-  return { op: "bind", source, dest, recursive: true, set: flags & 15, clear: 0, recSet: 0, recClear: 0, propagation };
+  const set = (own ? flags : flags | c.MS_RDONLY) & 15;
+  const source = own ? own.path : callers;
+  return { op: "bind", source, dest, recursive: true, set, clear: 0, recSet: 0, recClear: 0, propagation };
 }

@@ -1,3 +1,4 @@
+import { mayMakeCgroups } from "../cgroup/apply.ts";
 import { systemd } from "../cgroup/driver.ts";
 import { type CgroupLayout, readCgroupLayout } from "../cgroup/layout.ts";
 import { type CgroupPlan, planCgroup, planNoCgroup } from "../cgroup/plan.ts";
@@ -6,6 +7,7 @@ import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import { absolute, clean, parseJson } from "../lib/files.ts";
+import { inUserNamespace } from "../lib/userns.ts";
 import { type NamespacePlan, planNamespaces } from "../plan/namespaces.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import { planRootfs } from "../plan/rootfs.ts";
@@ -63,18 +65,20 @@ export function planCreate(options: PlanOptions): CreatePlan {
     throw callError(`open ${path}`, text, "a bundle is a directory with a config.json; `keel spec` writes one");
   const spec = validateSpec(parseJson(text, path));
   checkNamespacePaths(spec);
-  if (managerSocket() !== "") addNotify(spec, options.id);
+  if (spec.process && managerSocket() !== "") addNotify(spec, options.id);
   const linux = spec.linux || {};
   const namespaces = planNamespaces(spec);
   const layout: CgroupLayout = readCgroupLayout();
-  const { cgroup, scope } = placeCgroup(options.id, spec, layout);
+  const rootless = isRootless();
+  const { cgroup, scope } = placeCgroup(options.id, spec, layout, rootless);
   const userNamespace = namespaces.newUser || namespaces.joinUser !== "";
   const steps = planRootfs(spec, {
     bundle,
     cgroup: layout,
     cgroupDirs: cgroup.dirs,
     cgroupNamespace: namespaces.newCgroup,
-    userNamespace,
+    // a caller in a user namespace, such as rootless podman, may not make devices either
+    userNamespace: userNamespace || rootless,
     noPivot: options.noPivot,
     selinux: !!linux.mountLabel && sys.faccessat(c.AT_FDCWD, "/sys/fs/selinux/enforce", 0, 0) >= 0,
     hostMounts: !namespaces.mount,
@@ -108,22 +112,36 @@ export function planCreate(options: PlanOptions): CreatePlan {
   };
 }
 
+/** `--rootless`, or what we find: no root, or root of a user namespace only. */
+function isRootless(): boolean {
+  const told = context().rootless;
+  return told === "auto" ? sys.geteuid() !== 0 || inUserNamespace() : told === "true";
+}
+
 /** By `--cgroup-manager`, or by runc's name for one of them, `--systemd-cgroup`. */
 function placeCgroup(
   id: string,
   spec: Spec,
   layout: CgroupLayout,
+  rootless: boolean,
 ): { readonly cgroup: CgroupPlan; readonly scope: Scope | undefined } {
   const { cgroupManager, systemdCgroup } = context();
   const linux = spec.linux || {};
   if (systemdCgroup || cgroupManager === "systemd") return systemd().planScope(id, spec, layout);
-  if (cgroupManager === "disabled") return { cgroup: planNoCgroup(linux.resources), scope: undefined };
+  if (cgroupManager === "disabled") {
+    const reason = "--cgroup-manager disabled makes no cgroup for the container";
+    const hint = "leave the limit out, or use --cgroup-manager cgroupfs";
+    return { cgroup: planNoCgroup(linux.resources, reason, hint), scope: undefined };
+  }
   if (cgroupManager !== "cgroupfs")
     throw runtimeError(
       "InvalidArgument",
       `--cgroup-manager: must be cgroupfs, systemd or disabled, is "${cgroupManager}"`,
     );
-  return { cgroup: planCgroup(id, linux.cgroupsPath, linux.resources, layout), scope: undefined };
+  const cgroup = planCgroup(id, linux.cgroupsPath, linux.resources, layout);
+  if (!rootless || mayMakeCgroups(cgroup)) return { cgroup, scope: undefined };
+  const hint = "leave the limit out, or have a cgroup delegated (systemd: Delegate=yes)";
+  return { cgroup: planNoCgroup(linux.resources, "this user may not make cgroups", hint), scope: undefined };
 }
 
 function draftOf(id: string, spec: Spec, bundle: string): Draft {

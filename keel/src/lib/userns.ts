@@ -1,0 +1,5 @@
+/** True where root is only that of a user namespace: then 0 is somebody else outside, or not all ids are there. */
+export function inUserNamespace(): boolean {
+  const map = sys.readFile("/proc/self/uid_map");
+  return typeof map === "string" && !/^\s*0\s+0\s+4294967295\s*$/.test(map);
+}
