@@ -16,9 +16,9 @@ const v1: CgroupLayout = {
   v2Mount: "/sys/fs/cgroup/unified",
   v2Own: "/me",
 };
-const v2: CgroupLayout = { unified: true, v1: [], v2Mount: "/sys/fs/cgroup", v2Own: "/me" };
+const v2: CgroupLayout = { unified: true, v1: [], v2Mount: "/sys/fs/cgroup", v2Own: "/me/session.scope" };
 
-test("cgroup plan: an absolute path is below the mount, a relative one below the own cgroup", () => {
+test("cgroup plan: an absolute path is below the mount, a relative one below the own cgroup, with version 2 beside it", () => {
   assert.equal(planCgroup("a", "/x/a", {}, v1).dirs[0]?.path, "/sys/fs/cgroup/cpu,cpuacct/x/a");
   assert.equal(planCgroup("a", "x/a", {}, v1).dirs[0]?.path, "/sys/fs/cgroup/cpu,cpuacct/me/x/a");
   assert.equal(planCgroup("a", undefined, {}, v2).dirs[0]?.path, "/sys/fs/cgroup/me/a");

@@ -62,7 +62,9 @@ export function planCgroup(
   const rules = limits.devices && limits.devices.length > 0 ? limits.devices.concat(DEFAULT_RULES) : undefined;
   checkVersion(limits, layout.unified);
   if (layout.unified) {
-    const path = clean(isAbsolute ? wanted : `${layout.v2Own}/${relative}`);
+    // beside the own cgroup, as runc does: one that has processes, such as ours, may not give controllers to others
+    const beside = layout.v2Own.substring(0, layout.v2Own.lastIndexOf("/"));
+    const path = clean(isAbsolute ? wanted : `${beside}/${relative}`);
     const writes = planUnified(limits);
     return {
       dirs: [{ path: layout.v2Mount + path, mountpoint: layout.v2Mount, controllers: "", writes }],
