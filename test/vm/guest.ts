@@ -95,7 +95,7 @@ function boot(guest: Guest, kernel: string, initrd: string): string {
 
 /** What the guest told on its console, the kernel's lines left out. */
 export function parseConsole(text: string): GuestRun {
-  const lines = text.split(/\r*\n/);
-  const about = lines.find((line) => line.startsWith("guest: Linux"))?.slice("guest: ".length) ?? "";
+  // the firmware ends its own lines with a cursor movement
+  const about = /guest: (Linux .*?)\r*\n/.exec(text)?.[1] ?? "";
   return { about, results: parseTap(text) };
 }

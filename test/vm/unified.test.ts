@@ -26,7 +26,7 @@ inGuest(
 test("the guest's console: results are read with their failures, whatever the kernel writes between", () => {
   const text = [
     "[    0.3] PCI: noise",
-    "guest: Linux 6.1, controllers: cpu",
+    "\u001bc\u001b[2Jguest: Linux 6.1, controllers: cpu",
     "ok 1 - one",
     "  ---",
     "  ...",
