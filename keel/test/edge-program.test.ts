@@ -292,8 +292,8 @@ t("edge 25: a detached container holds no descriptor of its caller but stdio", (
   const made = bundle(["sleep", "1000"]);
   const script = '{ "$@" </dev/null >/dev/null 2>&1 9>&-; echo created $?; } 8>&1 | cat';
   const done = spawnSync(
-    "bash",
-    ["-c", script, "bash", KEEL, "--root", join(stateDir("x"), ".."), "create", "-b", made.dir, made.id],
+    "sh",
+    ["-c", script, "sh", KEEL, "--root", join(stateDir("x"), ".."), "create", "-b", made.dir, made.id],
     { encoding: "utf8", timeout: 5000 },
   );
   // `cat` ends when nobody holds the pipe any more, of which the container had a copy as descriptor 8

@@ -1,4 +1,4 @@
-import type { Process, Rlimit, Seccomp, SeccompRule, Spec } from "./types.ts";
+import type { IdMapping, Namespace, Process, Rlimit, Seccomp, SeccompRule, Spec } from "./types.ts";
 
 /** Largest value of the kernel's 32-bit fields; what is larger would be cut to another number on its way. */
 const UINT32 = 4294967295;
@@ -25,6 +25,16 @@ export function checkProcessRanges(process: Process, problems: string[]): void {
 
 export function checkRanges(spec: Spec, problems: string[]): void {
   const linux = spec.linux || {};
+  checkNames(spec, problems);
+  checkMappings(linux.uidMappings || [], "linux.uidMappings", problems);
+  checkMappings(linux.gidMappings || [], "linux.gidMappings", problems);
+  const namespaces = linux.namespaces || [];
+  for (let i = 0; i < namespaces.length; i++) {
+    const { type, path } = namespaces[i] as Namespace;
+    if (type !== "user" || path) continue;
+    if (!(linux.uidMappings || []).length) problems.push("linux.uidMappings: a new user namespace needs one");
+    if (!(linux.gidMappings || []).length) problems.push("linux.gidMappings: a new user namespace needs one");
+  }
   const devices = linux.devices || [];
   for (let i = 0; i < devices.length; i++) {
     const { major, minor } = devices[i] as { major?: number; minor?: number };
@@ -40,6 +50,36 @@ export function checkRanges(spec: Spec, problems: string[]): void {
     checkMost(minor, UINT32, `linux.resources.devices[${i}].minor`, problems);
   }
   if (linux.seccomp) checkSeccompRanges(linux.seccomp, problems);
+}
+
+/** __NEW_UTS_LEN of the kernel. */
+const NAME_LIMIT = 64;
+
+function checkNames(spec: Spec, problems: string[]): void {
+  const names = { hostname: spec.hostname || "", domainname: spec.domainname || "" };
+  for (const field in names) {
+    const { length } = names[field as "hostname"];
+    if (length > NAME_LIMIT) problems.push(`${field}: must be at most ${NAME_LIMIT} bytes, has ${length}`);
+  }
+}
+
+/** Ranges of ids, which the kernel takes when they are not empty, end within 32 bits and do not overlap. */
+function checkMappings(mappings: readonly IdMapping[], field: string, problems: string[]): void {
+  for (let i = 0; i < mappings.length; i++) {
+    const { containerID, hostID, size } = mappings[i] as IdMapping;
+    if (size === 0) problems.push(`${field}[${i}].size: must be 1 or more`);
+    if (Math.max(containerID, hostID) + size > UINT32)
+      problems.push(`${field}[${i}]: must end before ${UINT32}, ends at ${Math.max(containerID, hostID) + size}`);
+    for (let k = 0; k < i; k++) {
+      const other = mappings[k] as IdMapping;
+      if (overlap(containerID, other.containerID, size, other.size) || overlap(hostID, other.hostID, size, other.size))
+        problems.push(`${field}[${i}]: overlaps with ${field}[${k}]`);
+    }
+  }
+}
+
+function overlap(a: number, b: number, sizeOfA: number, sizeOfB: number): boolean {
+  return a < b + sizeOfB && b < a + sizeOfA;
 }
 
 /** An errno that is cut to 0 would make a refused call succeed. */

@@ -115,6 +115,29 @@ const cases: readonly [string, (spec: Loose) => void, RegExp][] = [
     /process\.rlimits\[0\]\.soft: must be at most hard/,
   ],
   [
+    "a user namespace without mappings",
+    (s) => namespacesOf(s).push({ type: "user" }),
+    /linux\.uidMappings: a new user namespace needs one; linux\.gidMappings: a new user namespace needs one/,
+  ],
+  [
+    "mappings that overlap, are empty or too long",
+    (s) => {
+      const uidMappings = [
+        { containerID: 0, hostID: 1000, size: 10 },
+        { containerID: 9, hostID: 5000, size: 1 },
+        { containerID: 20, hostID: 6000, size: 0 },
+        { containerID: 30, hostID: 4294967290, size: 10 },
+      ];
+      Object.assign(s["linux"] as object, { uidMappings });
+    },
+    /linux\.uidMappings\[1\]: overlaps with linux\.uidMappings\[0\]; linux\.uidMappings\[2\]\.size: must be 1 or more; linux\.uidMappings\[3\]: must end before 4294967295, ends at 4294967300/,
+  ],
+  [
+    "a host name past the kernel's limit",
+    (s) => Object.assign(s, { hostname: "x".repeat(65) }),
+    /hostname: must be at most 64 bytes, has 65/,
+  ],
+  [
     "the name of a method as a namespace",
     (s) => namespacesOf(s).push({ type: "constructor" }),
     /^invalid config\.json: linux\.namespaces\[6\]\.type: must be one of [^;]*, is "constructor"$/,

@@ -1,7 +1,16 @@
 /** What of the runtime itself a container could get hold of: descriptors, its memory, its program. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,10 +19,14 @@ import { attacker, skipRace } from "./attack.ts";
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
 
-/** Calls keel with descriptors 10 and 11 open on directories of the host, as a careless caller does. */
+/** Calls keel with descriptors 10 to 12 open on places of the host, as a careless caller does. */
 function keelWithOpenFds(root: string, ...args: readonly string[]): { code: number | null; out: string; err: string } {
-  const script = 'exec 10</etc 11</ 12>>"$1/caller"; shift; exec "$@"';
-  const done = spawnSync("bash", ["-c", script, "bash", root, KEEL, "--root", root, ...args], { encoding: "utf8" });
+  const open = [openSync("/etc", "r"), openSync("/", "r"), openSync(join(root, "caller"), "a")];
+  const done = spawnSync(KEEL, ["--root", root, ...args], {
+    stdio: ["ignore", "pipe", "pipe", ...Array.from({ length: 7 }, () => "ignore" as const), ...open],
+    encoding: "utf8",
+  });
+  for (const fd of open) closeSync(fd);
   return { code: done.status, out: done.stdout, err: done.stderr };
 }
 

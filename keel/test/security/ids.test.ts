@@ -39,8 +39,11 @@ t("ids: the caller's groups do not reach the program (edge 20: setgroups when th
     const made = bundle(["id", "-G"], (s) => {
       s.process.user = { uid, gid: 1000 };
     });
-    const call = ["--groups", "5,6", KEEL, "--root", join(made.dir, "state"), "run", "-b", made.dir, made.id];
-    const ran = spawnSync("setpriv", call, { encoding: "utf8" });
+    const call = [KEEL, "--root", join(made.dir, "state"), "run", "-b", made.dir, made.id];
+    const script =
+      "const [keel, ...args] = process.argv.slice(1); process.setgroups([5, 6]); " +
+      'require("node:child_process").spawnSync(keel, args, { stdio: "inherit" })';
+    const ran = spawnSync(process.execPath, ["-e", script, ...call], { encoding: "utf8" });
     assert.equal(ran.stdout, "1000\n", ran.stderr);
   }
 });
