@@ -26,7 +26,9 @@ const CC = MUSL ? "musl-gcc" : GCC;
 /** The product promises a small runtime (docs/PROMISES.md); one that grew is a mistake to look at, not to ship. */
 const SIZE_LIMIT = 1_572_864;
 /** Modules of what is asked for now and then: kept deflated, since they are inflated in less than they take. */
-const COLD: readonly string[] = ["events", "mounts", "plan", "spec", "systemd", "update"];
+const COLD: readonly string[] = ["events", "mounts", "plan", "rare", "spec", "systemd", "update"];
+/** What the engine would keep for every function: lines for tracebacks (which tell names without them) and file names. */
+const WITHOUT: readonly string[] = ["DUK_USE_PC2LINE", "DUK_USE_FUNC_FILENAME_PROPERTY"];
 /** Sources that are no part of the binary. */
 const TOOLS: readonly string[] = ["compile.c"];
 
@@ -100,7 +102,10 @@ async function compile(source: string, flags: readonly string[]): Promise<string
 
 /** The engine's own configuration with our choices; it goes before the packaged one, whose include guard it sets. */
 function writeDuktapeConfig(): void {
-  const text = readFileSync(join(DUKTAPE, "duk_config.h"), "utf8");
+  const packaged = readFileSync(join(DUKTAPE, "duk_config.h"), "utf8");
+  const last = packaged.lastIndexOf("#endif");
+  const without = WITHOUT.map((option) => `#undef ${option}\n`).join("");
+  const text = `${packaged.slice(0, last)}${without}${packaged.slice(last)}`;
   writeIfChanged(join(OBJECTS, "duk_config.h"), text);
 }
 
