@@ -1,5 +1,6 @@
 /** keel's pure parts, in this process: a document becomes a plan or an error that names its place, never anything else. */
 import "./kernel.ts";
+import "../../keel/src/entry/rare.ts";
 import type { CgroupLayout } from "../../keel/src/cgroup/layout.ts";
 import { planCgroup } from "../../keel/src/cgroup/plan.ts";
 import { checkId, parseArgs } from "../../keel/src/lib/args.ts";
@@ -9,7 +10,7 @@ import { planNamespaces } from "../../keel/src/plan/namespaces.ts";
 import { planProcess } from "../../keel/src/plan/process.ts";
 import { planRootfs } from "../../keel/src/plan/rootfs.ts";
 import { planSchedule } from "../../keel/src/plan/schedule.ts";
-import { filterFor } from "../../keel/src/seccomp/compile.ts";
+import { filterFor } from "../../keel/src/seccomp/filter.ts";
 import type { Process } from "../../keel/src/spec/types.ts";
 import { validateProcess, validateResources, validateSpec } from "../../keel/src/spec/validate.ts";
 import { parseRecord } from "../../keel/src/state/record.ts";

@@ -5,7 +5,7 @@ import type { Actor } from "../lib/trace.ts";
 import type { HookKind, Spec } from "../spec/types.ts";
 import type { NamespacePlan } from "./namespaces.ts";
 import type { ProcessPlan } from "./process.ts";
-import { isIdle, type SchedulePlan } from "./schedule.ts";
+import type { SchedulePlan } from "./schedule.ts";
 import type { Step } from "./steps.ts";
 
 /** One step of a create or run, in the order its actor takes it; `by` and `op` are as `--trace` tells them. */
@@ -24,7 +24,7 @@ export interface Described {
   readonly userNamespace: boolean;
   readonly steps: readonly Step[];
   readonly process: ProcessPlan;
-  readonly schedule: SchedulePlan;
+  readonly schedule: SchedulePlan | undefined;
   readonly resctrl: object | undefined;
   readonly filter: { readonly program: Uint8Array; readonly notify: boolean } | undefined;
 }
@@ -127,7 +127,7 @@ function describeProgram(plan: Described, steps: PlannedStep[]): void {
   init("chdir", { path: process.cwd });
   if (process.apparmorProfile !== "" || process.selinuxLabel !== "")
     init("labels", { apparmor: process.apparmorProfile, selinux: process.selinuxLabel });
-  if (!isIdle(schedule)) init("schedule");
+  if (schedule) init("schedule");
   if (process.noNewPrivileges) init("noNewPrivileges");
   init("user", {
     uid: process.uid,

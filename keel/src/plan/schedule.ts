@@ -14,12 +14,6 @@ export interface SchedulePlan {
   readonly memoryPolicy: { readonly mode: number; readonly nodes: Uint8Array | undefined } | undefined;
 }
 
-/** Nothing is asked for. */
-export function isIdle(plan: SchedulePlan): boolean {
-  const { scheduler, ioPriority, personality, memoryPolicy } = plan;
-  return !scheduler && ioPriority === undefined && personality === undefined && !memoryPolicy;
-}
-
 /** Affinity masks of an exec; undefined: as it is. */
 export interface ExecAffinity {
   readonly initial: Uint8Array | undefined;

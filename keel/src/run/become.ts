@@ -2,10 +2,10 @@ import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { traced } from "../lib/trace.ts";
 import type { ProcessPlan } from "../plan/process.ts";
-import { isIdle, type SchedulePlan } from "../plan/schedule.ts";
+import type { SchedulePlan } from "../plan/schedule.ts";
 import { CAPABILITIES, hasCap, intersect } from "../spec/capabilities.ts";
+import { rare } from "./rare.ts";
 import { privateProc } from "./rootfs.ts";
-import { applySchedule } from "./schedule.ts";
 import { sendWarning } from "./sync.ts";
 
 const CAP_LAST_POSSIBLE = 63;
@@ -14,7 +14,7 @@ type Caps = NonNullable<ProcessPlan["caps"]>;
 
 export interface Becoming {
   readonly plan: ProcessPlan;
-  readonly schedule: SchedulePlan;
+  readonly schedule: SchedulePlan | undefined;
   readonly env: readonly string[];
   /** Where warnings go. */
   readonly sync: number;
@@ -27,7 +27,7 @@ export interface Becoming {
 export function becomeProgram({ plan, schedule, env, sync }: Becoming): string {
   const there = traced("chdir", () => enterCwd(plan.cwd, false));
   if (plan.apparmorProfile !== "" || plan.selinuxLabel !== "") traced("labels", () => applyLabels(plan));
-  if (!isIdle(schedule)) traced("schedule", () => applySchedule(schedule));
+  if (schedule) traced("schedule", () => rare().applySchedule(schedule));
   if (plan.noNewPrivileges)
     traced("noNewPrivileges", () => must(sys.prctl(c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs"));
   traced("user", () => becomeUser(plan, sync));

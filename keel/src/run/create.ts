@@ -22,13 +22,12 @@ import {
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
 import { type HostMount, removeHostMount } from "./hostmount.ts";
-import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
-import { findNetDevices, moveNetDevices } from "./netdevices.ts";
+import type { NetDevices } from "./netdevices.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
-import { joinResctrl, removeResctrl } from "./resctrl.ts";
+import { rare } from "./rare.ts";
 import { nextReport } from "./seccomp.ts";
 import { openSources } from "./sources.ts";
 import { spawnInit, writeIdMaps } from "./spawn.ts";
@@ -106,9 +105,10 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const start = options.immediate ? -1 : must(sys.unixListen(socket, 1, 1), "make the start socket");
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = openSources(plan.steps, plan.userNamespace);
-  const netDevices = findNetDevices((spec.linux || {}).netDevices);
-  const main = (): never =>
-    initMain({
+  const netDevices = findDevices(spec);
+  const main = (): never => {
+    sys.loadModule("born");
+    return keelBorn({
       id: options.id,
       spec,
       namespaces,
@@ -129,19 +129,17 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       trace: options.trace,
       signals: changedSignals(),
     });
-  if (plan.filter) debug(`seccomp filter flags: ${plan.filter.flags}`);
-  debug("nsexec container setup: init is made in its namespaces");
+  };
+  announce(plan);
   const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;
   closeAll(trees.concat([theirs, start, consoleSocket]));
   debug(`child process in init(): ${pid}`);
   if (namespaces.newUser) traced("idmaps", () => writeIdMaps(pid, spec.linux || {}));
-  // root of a user namespace has no right to what is the host's
-  if (netDevices.socket >= 0 && plan.userNamespace) moveNetDevices(netDevices, pid, true);
-  closeAll([netDevices.socket]);
+  if (netDevices) handNetDevices(netDevices, plan.userNamespace ? pid : -1);
   if (!early) makeContainerCgroups(plan, undo, pid);
   const { resctrl } = plan;
-  if (resctrl) traced("resctrl", () => joinResctrl(resctrl, pid, undo.resctrl));
+  if (resctrl) traced("resctrl", () => rare().joinResctrl(resctrl, pid, undo.resctrl));
   sendGo(mine, "let the container's init go on");
   const record = completeDraft(plan.draft, pid, undo);
   prepareRecord(record, plan.text);
@@ -177,6 +175,21 @@ function makeFirstCgroups(plan: CreatePlan, undo: Undo, all: boolean): string {
   if (hybrid) makeCgroups({ dirs: [hybrid], delegate: [], devices: undefined, hybrid: undefined }, undo.cgroups);
   if (all) makeContainerCgroups(plan, undo, -1);
   return hybrid ? hybrid.path : (plan.unified && undo.cgroups[0]) || "";
+}
+
+function announce({ filter }: CreatePlan): void {
+  if (filter) debug(`seccomp filter flags: ${filter.flags}`);
+  debug("nsexec container setup: init is made in its namespaces");
+}
+
+function findDevices({ linux }: Spec): NetDevices | undefined {
+  return linux && linux.netDevices ? rare().findNetDevices(linux.netDevices) : undefined;
+}
+
+/** Root of a user namespace has no right to what is the host's: then they are moved to it; else init takes them. */
+function handNetDevices(devices: NetDevices, pid: number): void {
+  if (pid >= 0) rare().moveNetDevices(devices, pid, true);
+  sys.close(devices.socket);
 }
 
 function makeContainerCgroups(plan: CreatePlan, undo: Undo, pid: number): void {
@@ -287,6 +300,6 @@ function undoCreate(undo: Undo): void {
   } catch {
     // the first error is the one to tell; `keel delete --force` tries again
   }
-  removeResctrl(undo.resctrl);
+  if (undo.resctrl.length > 0) rare().removeResctrl(undo.resctrl);
   removeRecord(undo.id);
 }

@@ -8,15 +8,16 @@ import { absolute, writeAtomically } from "../lib/files.ts";
 import { warn } from "../lib/report.ts";
 import { changedSignals } from "../lib/signals.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
-import { type ExecAffinity, planExecAffinity, planSchedule, type SchedulePlan } from "../plan/schedule.ts";
-import { type Filter, filterFor } from "../seccomp/compile.ts";
+import type { ExecAffinity, SchedulePlan } from "../plan/schedule.ts";
+import { type Filter, filterFor } from "../seccomp/filter.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { getRecord, ociState, type Record, statusOf } from "../state/store.ts";
+import { resetAffinity } from "./affinity.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { closeOthers } from "./fds.ts";
 import { applyOwnLimits, applyResourceLimits } from "./limits.ts";
 import { sendPidfd } from "./pidfd.ts";
-import { resetAffinity, setAffinity } from "./schedule.ts";
+import { rare, scheduleOf } from "./rare.ts";
 import { loadFilter, nextReport } from "./seccomp.ts";
 import { expectWord, nextWord, sendError, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, openTerminal, receiveMaster, sendMaster, takeTerminal } from "./terminal.ts";
@@ -56,8 +57,8 @@ interface ChildEnds {
 interface ExecPlan {
   readonly record: Record;
   readonly plan: ProcessPlan;
-  readonly schedule: SchedulePlan;
-  readonly affinity: ExecAffinity;
+  readonly schedule: SchedulePlan | undefined;
+  readonly affinity: ExecAffinity | undefined;
   readonly filter: Filter | undefined;
   readonly cgroups: readonly string[];
 }
@@ -83,8 +84,8 @@ function planExec(options: ExecOptions): ExecPlan {
   return {
     record,
     plan,
-    schedule: planSchedule(options.process, options.spec.linux),
-    affinity: planExecAffinity(options.process),
+    schedule: scheduleOf(options.process, options.spec.linux),
+    affinity: options.process.execCPUAffinity ? rare().planExecAffinity(options.process) : undefined,
     filter: seccomp ? filterFor(seccomp, context().root) : undefined,
     cgroups: options.cgroup === "" ? limited : cgroupsBelow(limited, options.cgroup),
   };
@@ -140,7 +141,7 @@ function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: 
   const cgroup =
     home === "" ? -1 : must(sys.open(home, c.O_PATH | c.O_DIRECTORY, 0), `error adding pid to cgroup ${home}`);
   // inherited, so that it holds before the process is in the container's cgroup
-  if (affinity.initial) setAffinity(affinity.initial, "process.execCPUAffinity.initial");
+  if (affinity && affinity.initial) rare().setAffinity(affinity.initial, "process.execCPUAffinity.initial");
   let pid = sys.clone(0, cgroup);
   // a user may not take a process out of the session: systemd does
   const attach = pid === -c.EACCES && !!record.scope;
@@ -201,8 +202,8 @@ function runChild(planned: ExecPlan, ends: ChildEnds, pidfd: number): void {
   const { sync } = ends;
   const { plan, record, cgroups, affinity } = planned;
   if (!record.unified) joinSelf(cgroups);
-  if (affinity.final) setAffinity(affinity.final, "process.execCPUAffinity.final");
-  else if (!affinity.initial) resetAffinity();
+  if (affinity && affinity.final) rare().setAffinity(affinity.final, "process.execCPUAffinity.final");
+  else if (!affinity || !affinity.initial) resetAffinity();
   // the host's mount namespace knows no root but the host's
   const root = record.hostMount ? sys.open(`/proc/${record.pid}/root`, c.O_PATH | c.O_DIRECTORY, 0) : -1;
   const flags = record.namespaces & ~ends.joined;

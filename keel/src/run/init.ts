@@ -7,15 +7,16 @@ import type { NamespacePlan } from "../plan/namespaces.ts";
 import type { ProcessPlan } from "../plan/process.ts";
 import type { SchedulePlan } from "../plan/schedule.ts";
 import type { Step } from "../plan/steps.ts";
-import type { Filter } from "../seccomp/compile.ts";
+import type { Filter } from "../seccomp/filter.ts";
 import type { Spec } from "../spec/types.ts";
+import { resetAffinity } from "./affinity.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { closeOthers } from "./fds.ts";
 import { runHooks } from "./hooks.ts";
 import { applyOwnLimits } from "./limits.ts";
-import { configureNetDevices, moveNetDevices, type NetDevices } from "./netdevices.ts";
+import type { NetDevices } from "./netdevices.ts";
+import { rare } from "./rare.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
-import { resetAffinity } from "./schedule.ts";
 import { confineHook, loadFilter } from "./seccomp.ts";
 import { namespaceError } from "./spawn.ts";
 import { sendError } from "./sync.ts";
@@ -30,8 +31,8 @@ export interface InitPlan {
   /** Of the steps that mount something of the host: its tree, opened by the parent; else -1 or nothing. */
   readonly trees: readonly number[];
   readonly process: ProcessPlan;
-  readonly schedule: SchedulePlan;
-  readonly netDevices: NetDevices;
+  readonly schedule: SchedulePlan | undefined;
+  readonly netDevices: NetDevices | undefined;
   readonly filter: Filter | undefined;
   /** Version 1 cgroups to join; with version 2 init is born in its own. */
   readonly cgroups: readonly string[];
@@ -51,6 +52,10 @@ export interface InitPlan {
 }
 
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
+
+declare global {
+  var keelBorn: typeof initMain;
+}
 
 /** Init's life from the clone to execve. Never returns. */
 export function initMain(plan: InitPlan): never {
@@ -76,7 +81,8 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (namespaces.joinMount !== "") traced("mountns", () => joinMountNamespace(namespaces.joinMount));
   if (mapped) traced("root", becomeMappedRoot);
   if (namespaces.newNetwork) traced("loopback", () => must(sys.interfaceUp("lo"), "bring up the loopback interface"));
-  if (plan.netDevices.socket >= 0) traced("netdevices", () => takeNetDevices(plan.netDevices, mapped));
+  const devices = plan.netDevices;
+  if (devices) traced("netdevices", () => takeNetDevices(devices, mapped));
   if (plan.newKeyring) traced("keyring", () => joinKeyring(plan.id));
   if (plan.spec.hostname || plan.spec.domainname) traced("names", () => setNames(plan.spec));
   const slave = buildRoot(plan, early);
@@ -116,10 +122,10 @@ function unshareOwn(flags: number): void {
 function takeNetDevices(devices: NetDevices, moved: boolean): void {
   if (!moved) {
     const own = must(sys.open("/proc/self/ns/net", c.O_RDONLY, 0), "open the container's network namespace");
-    moveNetDevices(devices, own, false);
+    rare().moveNetDevices(devices, own, false);
     sys.close(own);
   }
-  configureNetDevices(devices);
+  rare().configureNetDevices(devices);
 }
 
 function setNames({ hostname, domainname }: Spec): void {

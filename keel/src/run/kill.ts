@@ -14,7 +14,7 @@ import {
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
 import { removeHostMount } from "./hostmount.ts";
-import { removeResctrl } from "./resctrl.ts";
+import { rare } from "./rare.ts";
 
 const KILL_ROUNDS = 200;
 
@@ -142,7 +142,7 @@ export function deleteContainer(id: string, force: boolean): void {
   } else killLeft(record);
   removeCgroups(record.cgroups);
   if (record.scope) systemd().removeScope(record.scope, record.cgroups);
-  removeResctrl(record.resctrl);
+  if (record.resctrl.length > 0) rare().removeResctrl(record.resctrl);
   if (record.hostMount) removeHostMount(record.hostMount);
   if (record.poststop) {
     try {

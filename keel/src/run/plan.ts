@@ -11,16 +11,17 @@ import { inUserNamespace } from "../lib/userns.ts";
 import { type NamespacePlan, planNamespaces } from "../plan/namespaces.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import { planRootfs } from "../plan/rootfs.ts";
-import { planSchedule, type SchedulePlan } from "../plan/schedule.ts";
+import type { SchedulePlan } from "../plan/schedule.ts";
 import type { Step } from "../plan/steps.ts";
-import { type Filter, filterFor } from "../seccomp/compile.ts";
+import { type Filter, filterFor } from "../seccomp/filter.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { validateSpec } from "../spec/validate.ts";
 import type { Record } from "../state/store.ts";
 import { planHostMount } from "./hostmount.ts";
 import { addNotify, managerSocket } from "./notify.ts";
 import { checkNamespacePaths } from "./nscheck.ts";
-import { findResctrl, planResctrl, type ResctrlPlan } from "./resctrl.ts";
+import { rare, scheduleOf } from "./rare.ts";
+import type { ResctrlPlan } from "./resctrl.ts";
 
 /** Everything that is decided before anything is touched. */
 export interface CreatePlan {
@@ -35,7 +36,7 @@ export interface CreatePlan {
   readonly userNamespace: boolean;
   readonly steps: readonly Step[];
   readonly process: ProcessPlan;
-  readonly schedule: SchedulePlan;
+  readonly schedule: SchedulePlan | undefined;
   readonly filter: Filter | undefined;
   readonly resctrl: ResctrlPlan | undefined;
   /** The state to come; pid, start time and cgroups are put in when there are any. */
@@ -83,9 +84,10 @@ export function planCreate(options: PlanOptions): CreatePlan {
     selinux: !!linux.mountLabel && sys.faccessat(c.AT_FDCWD, "/sys/fs/selinux/enforce", 0, 0) >= 0,
     hostMounts: !namespaces.mount,
   });
-  const process = planProcess(spec.process || NO_PROCESS, linux.seccomp);
-  const schedule = planSchedule(spec.process || NO_PROCESS, linux);
-  const resctrl = linux.intelRdt ? planResctrl(linux.intelRdt, options.id, findResctrl()) : undefined;
+  const program = spec.process || NO_PROCESS;
+  const process = planProcess(program, linux.seccomp);
+  const schedule = scheduleOf(program, linux);
+  const resctrl = linux.intelRdt ? rare().planResctrl(linux.intelRdt, options.id, rare().findResctrl()) : undefined;
   const filter = linux.seccomp ? filterFor(linux.seccomp, options.dry ? "" : context().root) : undefined;
   const draft = draftOf(options.id, spec, bundle);
   draft.userNamespace = userNamespace;

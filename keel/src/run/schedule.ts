@@ -1,5 +1,5 @@
 import { callError } from "../lib/errors.ts";
-import { MOST_CPUS, MOST_NODES, type SchedulePlan } from "../plan/schedule.ts";
+import { MOST_NODES, type SchedulePlan } from "../plan/schedule.ts";
 
 const IOPRIO_WHO_PROCESS = 1;
 
@@ -29,14 +29,4 @@ export function applySchedule(plan: SchedulePlan): void {
 /** The mask of CPUs of this process. */
 export function setAffinity(cpus: Uint8Array, field: string): void {
   call("sched_setaffinity", field, "the CPUs must be online and among cpuset.cpus", 0, cpus.length, cpus);
-}
-
-/**
- * All CPUs its cgroup allows. A caller that is bound to some would pass its mask on, and the kernel keeps a mask over
- * the move into a cpuset (facts e.22); whoever may not widen it keeps it.
- */
-export function resetAffinity(): void {
-  const all = new Uint8Array(MOST_CPUS / 8);
-  for (let i = 0; i < all.length; i++) all[i] = 255;
-  sys.syscall(sys.syscallNumber("sched_setaffinity"), 0, all.length, all);
 }

@@ -1,6 +1,6 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
-import type { Filter } from "../seccomp/compile.ts";
+import type { Filter } from "../seccomp/filter.ts";
 import type { Spec } from "../spec/types.ts";
 import { nextDescriptor } from "./fds.ts";
 

@@ -36,7 +36,7 @@ export function openSources(steps: readonly Step[], all: boolean): number[] {
 /** What earlier steps mount below the root is seen only where they mount it: by the child. */
 function openStep(step: Step, root: string): number {
   if (step.op === "root") return openSource(step.path, true);
-  if (step.op !== "bind" || step.source.indexOf(`${root}/`) === 0) return -1;
+  if (step.op !== "bind" || (root !== "" && step.source.indexOf(`${root}/`) === 0)) return -1;
   return openSource(step.source, step.recursive);
 }
 
