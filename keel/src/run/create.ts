@@ -130,7 +130,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       signals: changedSignals(),
     });
   };
-  announce(plan);
+  tellBirth(plan);
   const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;
   closeAll(trees.concat([theirs, start, consoleSocket]));
@@ -177,7 +177,7 @@ function makeFirstCgroups(plan: CreatePlan, undo: Undo, all: boolean): string {
   return hybrid ? hybrid.path : (plan.unified && undo.cgroups[0]) || "";
 }
 
-function announce({ filter }: CreatePlan): void {
+function tellBirth({ filter }: CreatePlan): void {
   if (filter) debug(`seccomp filter flags: ${filter.flags}`);
   debug("nsexec container setup: init is made in its namespaces");
 }
