@@ -9,15 +9,18 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { busyboxLayout, twoPlatforms } from "./fixtures.ts";
 import { BERTH, probe, REPO, Store, tool } from "./harness.ts";
+import { Registry } from "./registry.ts";
 import { Served } from "./served.ts";
 
 const skip = probe("skopeo", "umoci");
-const CONFORMANCE = join(REPO, ".tools/conformance/conformance");
+const CONFORMANCE = join(REPO, ".tools/go-bin/conformance");
 const skipConformance =
   skip ||
   (existsSync(CONFORMANCE) ? false : "needs the conformance program of the specification (set-up builds it with Go)");
 /** `secret`, by bcrypt. */
 const SECRET = "$2b$05$THbMEFmhJNSzJzZ8A2KKZe6bNybsnLABL2hi7oJ.YmiqhJak.4/ja";
+const ORAS = join(REPO, ".tools/go-bin/oras");
+const skipOras = probe("docker-registry") || (existsSync(ORAS) ? false : "needs oras (set-up builds it with Go)");
 // In memory where that is possible: each stored blob is synced, which a disk may take long for.
 const dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "berth-served-"));
 let layout = "";
@@ -162,6 +165,50 @@ test("a blob of 300 MB passes in both directions in bounded memory", { skip, tim
   assert.equal(`sha256:${got.digest("hex")}`, name);
   const peak = served.peakBytes();
   assert.ok(peak < 160e6, `the server needed ${peak} bytes`);
+});
+
+test("oras and berth read each other's artifacts and what refers to them, at our registry and at Debian's", {
+  skip: skipOras,
+  timeout: 120_000,
+}, async () => {
+  await using debian = await Registry.start();
+  await using store = new Store();
+  await using served = await Served.start(store.env);
+  const work = join(dir, "oras");
+  mkdirSync(work);
+  writeFileSync(join(work, "hello.txt"), "hello\n");
+  const oras = (...args: readonly string[]): string => {
+    const done = spawnSync(ORAS, args, { cwd: work, encoding: "utf8" });
+    assert.equal(done.status, 0, `oras ${args.join(" ")}: ${done.stderr}`);
+    return done.stdout;
+  };
+  const berth = (...args: readonly string[]): string => {
+    const done = store.berth(...args);
+    assert.equal(done.code, 0, done.err);
+    return done.out;
+  };
+  const into = (): string => mkdtempSync(join(work, "into-"));
+  for (const host of [served.host, debian.host]) {
+    oras("push", "--plain-http", "--artifact-type", "text/oras", `${host}/art:oras`, "hello.txt:text/plain");
+    const fromOras = into();
+    berth("artifact", "pull", "-o", fromOras, `${host}/art:oras`);
+    assert.equal(readFileSync(join(fromOras, "hello.txt"), "utf8"), "hello\n");
+    berth("artifact", "push", "--type", "text/berth", `${host}/art:berth`, `${join(work, "hello.txt")}:text/plain`);
+    const fromBerth = into();
+    oras("pull", "--plain-http", "-o", fromBerth, `${host}/art:berth`);
+    assert.equal(readFileSync(join(fromBerth, "hello.txt"), "utf8"), "hello\n");
+    oras("attach", "--plain-http", "--artifact-type", "text/by-oras", `${host}/art:berth`, "hello.txt:text/plain");
+    const subject = ["--subject", `${host}/art:berth`];
+    berth("artifact", "push", "--type", "text/by-berth", ...subject, `${host}/art:second`, join(work, "hello.txt"));
+    const ours = berth("registry", "referrers", `${host}/art:berth`);
+    const theirs = oras("discover", "--plain-http", `${host}/art:berth`);
+    for (const list of [ours, theirs]) {
+      assert.match(list, /text\/by-oras/);
+      assert.match(list, /text\/by-berth/);
+    }
+  }
+  oras("cp", "--from-plain-http", "--to-plain-http", "-r", `${debian.host}/art:berth`, `${served.host}/copied:1`);
+  assert.match(berth("registry", "referrers", `${served.host}/copied:1`), /text\/by-berth/);
 });
 
 test("pushes beside pulls and removals on the same data root: nothing that was pushed is lost", {
