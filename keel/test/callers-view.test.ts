@@ -267,3 +267,37 @@ t("help: of a command, as runc prints it; --debug tells what is done, in the log
   const first = JSON.parse(readFileSync(log, "utf8").split("\n")[0] ?? "") as { level: string };
   assert.equal(first.level, "debug");
 });
+
+t("arguments: flags may follow the container's id where no program does", () => {
+  const made = bundle(["sleep", "100"]);
+  assert.equal(keelDetached("run", made.id, "-d", "-b", made.dir).code, 0);
+  assert.match(keel("update", made.id, "--pids-limit", "x").err, /pids-limit/);
+  assert.equal(keel("exec", made.id, "ls", "-d", "/bin").out, "/bin\n");
+  assert.equal(keel("delete", made.id, "--force").code, 0);
+});
+
+t("bind mounts: an option takes away what is not asked for, none keeps all; a user namespace takes nothing", () => {
+  const options = (given: string[], user: boolean): string => {
+    const made = bundle(["awk", '$2 == "/mnt" {print $4}', "/proc/mounts"], (s) => {
+      s.mounts.push({ destination: "/mnt", type: "bind", source: "source", options: given });
+      if (!user) return;
+      s.linux.namespaces.push({ type: "user" });
+      s.linux.uidMappings = [{ containerID: 0, hostID: 0, size: 65536 }];
+      s.linux.gidMappings = s.linux.uidMappings;
+    });
+    const source = join(made.dir, "source");
+    mkdirSync(source);
+    spawnSync("mount", ["-t", "tmpfs", "tmpfs", source]);
+    spawnSync("mount", ["-o", "remount,bind,ro,nosuid,noexec", source]);
+    try {
+      const ran = run(made);
+      assert.equal(ran.code, 0, ran.err);
+      return ran.out.split(",").slice(0, 4).join(",");
+    } finally {
+      spawnSync("umount", [source]);
+    }
+  };
+  assert.match(options(["bind"], false), /^ro,nosuid,noexec/);
+  assert.match(options(["bind", "nodev"], false), /^rw,nodev,relatime/);
+  assert.match(options(["bind", "nodev"], true), /^ro,nosuid,nodev,noexec/);
+});

@@ -57,7 +57,8 @@ function makeDir(dir: CgroupDir, delegate: readonly string[], made: string[], in
     throw callError(`make cgroup ${dir.path}`, result, hint);
   }
   made.push(dir.path);
-  if (dir.controllers === "cpuset" || dir.controllers.split(",").indexOf("cpuset") >= 0) inheritCpuset(dir.path);
+  if (dir.controllers === "cpuset" || dir.controllers.split(",").indexOf("cpuset") >= 0)
+    inheritCpuset(dir.path, dir.mountpoint);
 }
 
 /** A cgroup that is there already may be used when nobody lives in it and it is not frozen (joining would hang). */
@@ -89,19 +90,21 @@ function makeParents(dir: CgroupDir, delegate: readonly string[]): void {
     path += `/${parts[i]}`;
     const result = sys.mkdirat(c.AT_FDCWD, path, 0o755);
     if (result < 0 && result !== -c.EEXIST) throw callError(`make cgroup ${path}`, result);
-    if (result >= 0 && cpuset) inheritCpuset(path);
+    if (result >= 0 && cpuset) inheritCpuset(path, dir.mountpoint);
   }
   if (delegate.length > 0) delegateTo(path, delegate);
 }
 
-/** A new cpuset of v1 has no cpus and no memory nodes: nothing can join it before it gets its parent's. */
-function inheritCpuset(path: string): void {
+/** A new cpuset of v1 has no cpus and no memory nodes: nothing can join it before it gets its parent's, which may have none either. */
+function inheritCpuset(path: string, mountpoint: string): void {
+  if (path === mountpoint) return;
   const parent = path.substring(0, path.lastIndexOf("/"));
   const files = ["cpuset.cpus", "cpuset.mems"];
   for (let i = 0; i < files.length; i++) {
+    if (sys.readFile(`${path}/${files[i]}`) !== "\n") continue;
+    if (sys.readFile(`${parent}/${files[i]}`) === "\n") inheritCpuset(parent, mountpoint);
     const value = sys.readFile(`${parent}/${files[i]}`);
-    if (typeof value === "string" && value !== "\n")
-      sys.writeFileAt(c.AT_FDCWD, `${path}/${files[i]}`, value, c.O_WRONLY, 0);
+    if (typeof value === "string") sys.writeFileAt(c.AT_FDCWD, `${path}/${files[i]}`, value, c.O_WRONLY, 0);
   }
 }
 

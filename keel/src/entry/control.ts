@@ -19,13 +19,13 @@ const COMMANDS: { readonly [command: string]: (args: readonly string[]) => void 
   },
   kill: (args) => {
     // -a is of old: KILL always reaches all. It still makes a stopped container no error
-    const { values, rest } = parseArgs(args, { flags: { all: "bool" }, short: { a: "all" } });
+    const { values, rest } = parseArgs(args, { flags: { all: "bool" }, short: { a: "all" }, anywhere: true });
     if (rest.length < 1 || rest.length > 2)
       throw runtimeError("InvalidArgument", `"keel kill" requires 1 or 2 arguments, ID and SIGNAL, got ${rest.length}`);
     killContainer(checkId(rest[0] as string), parseSignal(rest[1] || "TERM"), values["all"] === "true");
   },
   delete: (args) => {
-    const { values, rest } = parseArgs(args, { flags: { force: "bool" }, short: { f: "force" } });
+    const { values, rest } = parseArgs(args, { flags: { force: "bool" }, short: { f: "force" }, anywhere: true });
     deleteContainer(oneId("delete", rest), values["force"] === "true");
   },
   list,

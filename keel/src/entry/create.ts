@@ -26,6 +26,7 @@ const FLAGS = {
     trace: "bool",
   },
   short: { b: "bundle", f: "config", d: "detach" },
+  anywhere: true,
 } as const;
 
 function create(): number {

@@ -25,7 +25,7 @@ const LIMITS: { readonly [flag: string]: readonly [string, string, "number" | "b
   "pids-limit": ["pids", "limit", "number"],
 };
 
-function flagTable(): { flags: { [name: string]: "string" }; short: { [letter: string]: string } } {
+function flagTable(): { flags: { [name: string]: "string" }; short: { [letter: string]: string }; anywhere: true } {
   const flags: { [name: string]: "string" } = {
     resources: "string",
     // taken and ignored, as runc does since kernels lost them
@@ -35,7 +35,7 @@ function flagTable(): { flags: { [name: string]: "string" }; short: { [letter: s
     "mem-bw-schema": "string",
   };
   for (const name in LIMITS) flags[name] = "string";
-  return { flags, short: { r: "resources" } };
+  return { flags, short: { r: "resources" }, anywhere: true };
 }
 
 function update(): number {

@@ -5,6 +5,8 @@ import { lookup } from "./lookup.ts";
 export interface FlagTable {
   readonly flags: { readonly [name: string]: "bool" | "string" | "list" };
   readonly short?: { readonly [letter: string]: string };
+  /** Flags may come after other words too, as runc's callers write them for commands that run no program. */
+  readonly anywhere?: boolean;
 }
 
 export interface ParsedArgs {
@@ -21,6 +23,7 @@ export interface ParsedArgs {
 export function parseArgs(words: readonly string[], table: FlagTable): ParsedArgs {
   const values: { [name: string]: string } = {};
   const lists: { [name: string]: string[] } = {};
+  const before: string[] = [];
   let i = 0;
   for (; i < words.length; i++) {
     const word = words[i] as string;
@@ -28,7 +31,11 @@ export function parseArgs(words: readonly string[], table: FlagTable): ParsedArg
       i++;
       break;
     }
-    if (word.charAt(0) !== "-" || word === "-") break;
+    if (word.charAt(0) !== "-" || word === "-") {
+      if (!table.anywhere) break;
+      before.push(word);
+      continue;
+    }
     let name = word.replace(/^--?/, "");
     let value: string | undefined;
     const eq = name.indexOf("=");
@@ -70,7 +77,7 @@ export function parseArgs(words: readonly string[], table: FlagTable): ParsedArg
       (lists[name] as string[]).push(value);
     } else values[name] = value;
   }
-  return { values, lists, rest: words.slice(i) };
+  return { values, lists, rest: before.concat(words.slice(i)) };
 }
 
 /** The one container id a command takes. */

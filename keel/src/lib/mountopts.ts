@@ -94,7 +94,8 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     const flag = lookup(FLAGS, option);
     if (flag !== undefined) {
       flags = flag < 0 ? flags & ~-flag : flags | flag;
-      putAttribute(own, flag);
+      // taking an access time option away is no option of its own: the source's stays, as with mount(8)
+      if (flag >= 0 || !isAccessTime(flag)) putAttribute(own, flag);
       continue;
     }
     if (option === "bind" || option === "rbind") {
@@ -163,6 +164,11 @@ function attributeOf(flag: number): number {
     default:
       return -1;
   }
+}
+
+function isAccessTime(flag: number): boolean {
+  const attribute = attributeOf(flag);
+  return attribute === 0 || (attribute & (ATTR_ATIME | c.MOUNT_ATTR_NODIRATIME)) !== 0;
 }
 
 function putAttribute(into: Attributes, flag: number): void {

@@ -3,7 +3,7 @@ import type { CgroupDir } from "../cgroup/plan.ts";
 import * as c from "../lib/consts.ts";
 import { runtimeError } from "../lib/errors.ts";
 import { absolute, clean } from "../lib/files.ts";
-import { parseMountOptions } from "../lib/mountopts.ts";
+import { type MountOptions, parseMountOptions } from "../lib/mountopts.ts";
 import type { Device, HookKind, Spec, SpecMount } from "../spec/types.ts";
 import { planCgroupMount } from "./cgroup-mount.ts";
 import { planIdMap } from "./idmap.ts";
@@ -67,7 +67,16 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
       joined = true;
       steps.push({ op: "join" });
     }
-    if (!isCgroup(mount)) planMount(mount, `mounts[${i}]`, { linux, bundle: facts.bundle, label, root, steps, late });
+    if (!isCgroup(mount))
+      planMount(mount, `mounts[${i}]`, {
+        linux,
+        bundle: facts.bundle,
+        userNamespace: facts.userNamespace,
+        label,
+        root,
+        steps,
+        late,
+      });
     else {
       const { flags, propagation: changes } = parseMountOptions(mount.options || []);
       planCgroupMount(belowRoot(clean(mount.destination), root), flags, changes, facts, steps);
@@ -78,7 +87,8 @@ export function planRootfs(spec: Spec, facts: RootfsFacts): Step[] {
   if (spec.process && spec.process.terminal) steps.push({ op: "console" });
   planHooks(spec.hooks || {}, steps);
   planInside(spec, steps, late);
-  steps.push({ op: facts.hostMounts ? "chroot" : facts.noPivot ? "moveRoot" : "pivot" });
+  if (facts.noPivot && !facts.hostMounts) steps.push({ op: "moveRoot", root });
+  else steps.push({ op: facts.hostMounts ? "chroot" : "pivot" });
   if (linux.rootfsPropagation && !facts.hostMounts) steps.push({ op: "propagation", flags: propagation });
   return steps;
 }
@@ -94,7 +104,15 @@ export function planMounts(mounts: readonly SpecMount[], linux: NonNullable<Spec
         `invalid mounts[${i}].type: cgroups cannot be mounted into a running container`,
       );
     // what is read-only is so from its beginning, since nothing is made below it
-    planMount(mount, `mounts[${i}]`, { linux, bundle, label: "", root: "/", steps, late: undefined });
+    planMount(mount, `mounts[${i}]`, {
+      linux,
+      bundle,
+      userNamespace: true,
+      label: "",
+      root: "/",
+      steps,
+      late: undefined,
+    });
   }
   return steps;
 }
@@ -146,6 +164,7 @@ function withLabel(data: string, type: string, label: string): string {
 interface MountsPlan {
   readonly linux: NonNullable<Spec["linux"]>;
   readonly bundle: string;
+  readonly userNamespace: boolean;
   /** Of the file systems that take one, "" for none. */
   readonly label: string;
   /** Absolute path of the root on the host. */
@@ -155,7 +174,11 @@ interface MountsPlan {
   readonly late: Step[] | undefined;
 }
 
-function planMount(mount: SpecMount, field: string, { linux, bundle, label, root, steps, late }: MountsPlan): void {
+function planMount(
+  mount: SpecMount,
+  field: string,
+  { linux, bundle, userNamespace, label, root, steps, late }: MountsPlan,
+): void {
   const options = parseMountOptions(mount.options || []);
   const dest = belowRoot(clean(mount.destination), root);
   const type = mount.type || "none";
@@ -175,6 +198,7 @@ function planMount(mount: SpecMount, field: string, { linux, bundle, label, root
       recSet: options.recAttrSet,
       recClear: options.recAttrClear,
       propagation: options.propagation,
+      ...impliedClear(options, userNamespace),
       ...(idmap ? { idmap } : {}),
     });
     return;
@@ -193,6 +217,15 @@ function planMount(mount: SpecMount, field: string, { linux, bundle, label, root
     ...(type === "tmpfs" && options.tmpcopyup ? { copyUp: true } : {}),
   });
   if (filled && late) late.push({ op: "remountReadonly", path: dest });
+}
+
+/** As a remount does, an option of a bind mount takes away those of the source that are not asked for; with none all stay. */
+function impliedClear({ attrSet, attrClear }: MountOptions, locked: boolean): { implied?: number } {
+  if (attrSet === 0 && attrClear === 0) return {};
+  // what the kernel would lock in a user namespace stays: its root must not take it from a source of the host's
+  if (locked) return { implied: c.MOUNT_ATTR_NOSYMFOLLOW & ~(attrSet | attrClear) };
+  const all = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC;
+  return { implied: (all | c.MOUNT_ATTR_NOSYMFOLLOW) & ~(attrSet | attrClear) };
 }
 
 /** Callers of old give the destination with the root's own path before it. */

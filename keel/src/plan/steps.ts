@@ -40,6 +40,8 @@ export type Step =
       /** MOUNT_ATTR_* for the mount, and for the whole tree below it. */
       readonly set: number;
       readonly clear: number;
+      /** Cleared too, except what a user namespace may not take from its source. */
+      readonly implied?: number;
       readonly recSet: number;
       readonly recClear: number;
       readonly propagation: readonly number[];
@@ -74,6 +76,6 @@ export type Step =
   | { readonly op: "join" }
   | { readonly op: "pivot" }
   /** Moves the root mount to "/", where pivot_root cannot (initramfs). */
-  | { readonly op: "moveRoot" }
+  | { readonly op: "moveRoot"; readonly root: string }
   /** Only chroot: the mount namespace is the host's. */
   | { readonly op: "chroot" };

@@ -5,7 +5,7 @@ import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
 import { absolute, writeAtomically } from "../lib/files.ts";
-import { warn } from "../lib/report.ts";
+import { debug, warn } from "../lib/report.ts";
 import { changedSignals } from "../lib/signals.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import type { ExecAffinity, SchedulePlan } from "../plan/schedule.ts";
@@ -108,7 +108,9 @@ export function execInContainer(options: ExecOptions): Executed {
     signals: changedSignals(),
     joined: joinedEarly(planned.record),
   };
+  debug("nsexec container setup: a process is made in the container's namespaces");
   const pid = spawnExec(planned, options, mine, ends);
+  debug(`child process in init(): ${pid}`);
   sys.close(theirs);
   if (consoleSocket >= 0) sys.close(consoleSocket);
   try {
@@ -117,6 +119,7 @@ export function execInContainer(options: ExecOptions): Executed {
     if (keep) master = receiveMaster(master);
     if (options.pidfdSocket) sendPidfd(options.pidfdSocket, pid);
     if (options.pidFile) writeAtomically(absolute(options.pidFile), String(pid), 0o644);
+    debug("setns_init: about to exec: it stands before its program");
     sendGo(mine, "start the program");
     const word = nextReport(mine, pid, () => ({ spec: options.spec, state: ociState(planned.record, "running") }));
     expectWord(word, "", died);

@@ -97,7 +97,7 @@ function applyStep(step: Step, state: RootfsState, index: number): void {
       pivot(state);
       return;
     case "moveRoot":
-      moveRoot(state);
+      moveRoot(step.root, state);
       return;
     case "chroot":
       enterRoot(state);
@@ -199,7 +199,14 @@ function applyBind(step: Extract<Step, { op: "bind" }>, state: RootfsState, inde
   const stat = sys.fstat(tree);
   if (typeof stat === "number") throw callError(what, stat);
   if (step.set !== 0 || step.clear !== 0) {
-    must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH, step.set, step.clear, 0, -1), `${what}: set its options`);
+    const implied = step.implied || 0;
+    let result = sys.mountSetattr(tree, "", c.AT_EMPTY_PATH, step.set, step.clear | implied, 0, -1);
+    // locked in this user namespace; nosymfollow never is
+    if (result === -c.EPERM && implied !== 0) {
+      const clear = step.clear | (implied & c.MOUNT_ATTR_NOSYMFOLLOW);
+      result = sys.mountSetattr(tree, "", c.AT_EMPTY_PATH, step.set, clear, 0, -1);
+    }
+    must(result, `${what}: set its options`);
   }
   if (step.recSet !== 0 || step.recClear !== 0) {
     must(
@@ -348,10 +355,31 @@ function pivot(state: RootfsState): void {
   must(sys.chdir("/"), "enter the new root");
 }
 
-function moveRoot(state: RootfsState): void {
+function moveRoot(root: string, state: RootfsState): void {
+  hideHostProc(root);
   must(sys.fchdir(state.root), "enter the rootfs");
   must(sys.mount(".", "/", "", c.MS_MOVE, ""), "move the rootfs to /");
   enterRoot(state);
+}
+
+/**
+ * The host's mounts stay in the namespace below a root that was moved over them, and a whole procfs or sysfs among them
+ * would let the container mount one without masks.
+ */
+function hideHostProc(root: string): void {
+  const text = sys.readFile("/proc/self/mountinfo");
+  const lines = typeof text === "number" ? [] : text.split("\n");
+  for (let i = lines.length - 1; i >= 0; i--) {
+    const match = /^\S+ \S+ \S+ \S+ (\S+) .* - (proc|sysfs) /.exec(lines[i] as string);
+    if (!match) continue;
+    const path = (match[1] as string).replace(/\\(\d{3})/g, (_, octal: string) =>
+      String.fromCharCode(parseInt(octal, 8)),
+    );
+    if (path === root || path.indexOf(`${root}/`) === 0) continue;
+    if (sys.umount2(path, c.MNT_DETACH) >= 0) continue;
+    // a user namespace may not take away what it was given, but may cover it
+    must(sys.mount("tmpfs", path, "tmpfs", 0, ""), `hide the host's ${path}`);
+  }
 }
 
 function enterRoot(state: RootfsState): void {
