@@ -280,7 +280,7 @@ trap 'exit 143' TERM
 : >"$TOOLS/stamp.new"
 
 install_packages build run "$@"
-case " $* " in *" test "*) ensure_guest_kernels && ensure_conformance && ensure_validation ;; esac
+case " $* " in *" test "*) ensure_guest_kernels && ensure_go_tools && ensure_validation ;; esac
 ensure_node
 ensure_dependencies
 # [4] to [6]: keel, the command line, the hello image
