@@ -10,6 +10,7 @@ const PACKAGES = [
   "dbus-user-session",
   "libpam-systemd",
   "busybox-static",
+  "libatomic1",
   "runc",
   "crun",
   "time",
