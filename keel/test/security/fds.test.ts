@@ -6,8 +6,10 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   writeFileSync,
 } from "node:fs";
@@ -87,8 +89,7 @@ t("fds: hooks get stdio and nothing else", () => {
 t("fds: a hook gets no variable of the caller", () => {
   const made = bundle(["true"]);
   const spec = JSON.parse(readFileSync(join(made.dir, "config.json"), "utf8")) as Loose;
-  spec.hooks = { createRuntime: [{ path: "/usr/bin/env", args: ["sh", "-c", `/usr/bin/env >${made.dir}/env`] }] };
-  spec.hooks.createRuntime[0].path = "/bin/sh";
+  spec.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", `export -p >${made.dir}/env`] }] };
   writeFileSync(join(made.dir, "config.json"), JSON.stringify(spec));
   const done = spawnSync(KEEL, ["--root", join(made.dir, "state"), "run", "-b", made.dir, made.id], {
     env: { ...process.env, TOKEN: "secret" },
@@ -152,7 +153,7 @@ t("binary: a container cannot write to keel through /proc/PID/exe (CVE-2019-5736
 t("binary: /proc/self/exe as the program shows a file that nobody can write to (CVE-2019-5736)", () => {
   // the entry point is the runtime's own program: what then runs in the container is keel's file
   const ran = run(bundle(["/proc/self/exe", "--version"]));
-  if (ran.code === 0) assert.match(ran.out, /^keel version/);
+  if (ran.code === 0) assert.match(ran.out, /version \d/);
   const target = sleeping();
   const flags = keel("exec", target.id, "/proc/self/exe", "--help");
   assert.ok(flags.code === 0 || /permission denied|no such file|exec/i.test(flags.err), flags.err);
@@ -161,6 +162,9 @@ t("binary: /proc/self/exe as the program shows a file that nobody can write to (
 t("state: the directory and all in it are for the owner only", () => {
   const target = sleeping();
   mkdirSync(stateDir(target.id), { recursive: true });
-  const modes = spawnSync("find", [stateDir(target.id), "-printf", "%y %m %P\n"], { encoding: "utf8" }).stdout;
-  for (const line of modes.trim().split("\n")) assert.match(line, /^(d 700|f 600|s 600) /, line);
+  const modeOf = (path: string): string => (lstatSync(path).mode & 0o777).toString(8);
+  assert.equal(modeOf(stateDir(target.id)), "700");
+  const names = readdirSync(stateDir(target.id));
+  assert.ok(names.includes("state.json"));
+  for (const name of names) assert.equal(modeOf(join(stateDir(target.id), name)), "600", name);
 });
