@@ -251,6 +251,38 @@ ensure_go_tools() {
   step_done
 }
 
+# ---- the OCI's validation programs for ./run-tests conformance, where there is a Go to build them with
+
+ensure_validation() {
+  go=$(command -v go || command -v /usr/local/go/bin/go) || return 0
+  key="$("$go" version) $(cat test/conformance/go.mod test/conformance/go.sum | sha256sum)"
+  if is_marked validation "$key" && [ -d "$TOOLS/validation" ]; then return 0; fi
+  step 1 "building the OCI runtime validation programs"
+  work=$TOOLS/fetch.validation
+  rm -rf "$work" "$TOOLS/validation"
+  mkdir -p "$work"
+  if (cd test/conformance && build_validation "$work") >>"$LOG" 2>&1 9>&- </dev/null; then
+    mv "$work" "$TOOLS/validation"
+    mark validation "$key"
+    step_done
+  else
+    printf 'not to be had\n' >&2
+    step_open=
+  fi
+  rm -rf "$work"
+}
+build_validation() { # DIR
+  module=github.com/opencontainers/runtime-tools
+  export GOTOOLCHAIN=local CGO_ENABLED=0
+  mkdir "$1/bin"
+  # Static, since one of them runs inside the containers. The pinned sums are not to be completed by the build.
+  "$go" build -mod=readonly -trimpath -ldflags '-s -w' -o "$1/bin/" \
+    "$module/validation/..." "$module/cmd/runtimetest" || return 1
+  mv "$1/bin/runtimetest" "$1/" || return 1
+  sources=$("$go" list -m -f '{{.Dir}}' "$module") || return 1
+  cp "$sources"/rootfs-*.tar.gz "$1/"
+}
+
 # ---- main
 
 find_list
