@@ -91,6 +91,18 @@ t("the documented daemon.json: keel is the default runtime, and dockerd's own", 
   docker("keel", ["rm", "who"]);
 });
 
+t("load: docker takes what berth save wrote, in both formats", async () => {
+  for (const format of ["oci-archive", "docker-archive"] as const) {
+    const archive = await place.saved(format);
+    docker("keel", ["rmi", "-f", IMAGE]);
+    const loaded = docker("keel", ["load", "-i", archive]);
+    assert.equal(loaded.code, 0, loaded.err);
+    assert.ok(loaded.out.includes(IMAGE), loaded.out);
+    assert.equal(docker("keel", ["run", "--rm", ...N, IMAGE, "true"]).code, 0);
+  }
+  docker("keel", ["load", "-i", place.archive()]);
+});
+
 t("stats, --init and start -a", () => {
   sameStory(engine, (command) => {
     command(["run", "-d", "--name", "stays", ...N, "--init", "--stop-signal", "KILL", IMAGE, "sleep", "1000"]);

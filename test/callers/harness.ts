@@ -4,7 +4,7 @@ import { type ChildProcess, type StdioOptions, spawn, spawnSync } from "node:chi
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HELLO_TAR, helloSkip, mounts, probe, type Ran, REPO, sleep, tool } from "../e2e/harness.ts";
+import { HELLO_TAR, helloSkip, mounts, probe, type Ran, REPO, Store, sleep, tool } from "../e2e/harness.ts";
 
 export const KEEL: string = join(REPO, "keel/build/keel");
 export const IMAGE = "berth.local/hello:latest";
@@ -28,6 +28,20 @@ export class Place {
     const path = join(this.dir, "hello-docker.tar");
     if (!existsSync(path))
       tool("skopeo", "copy", "-q", "--insecure-policy", `oci-archive:${HELLO_TAR}`, `docker-archive:${path}:${IMAGE}`);
+    return path;
+  }
+
+  /** The same as `berth save` writes it. */
+  async saved(format: "oci-archive" | "docker-archive"): Promise<string> {
+    const path = join(this.dir, `saved-${format}.tar`);
+    await using store = new Store();
+    for (const args of [
+      ["load", "-q", "-i", HELLO_TAR],
+      ["save", "--format", format, "-o", path, IMAGE],
+    ]) {
+      const ran = store.berth(...args);
+      assert.equal(ran.code, 0, ran.err);
+    }
     return path;
   }
 

@@ -62,6 +62,18 @@ t("the documented containers.conf: keel is the runtime, podman shows its version
   podman("keel", ["rm", "who"]);
 });
 
+t("load: podman takes what berth save wrote, in both formats", async () => {
+  for (const format of ["oci-archive", "docker-archive"] as const) {
+    const archive = await place.saved(format);
+    podman("keel", ["rmi", "-f", IMAGE]);
+    const loaded = podman("keel", ["load", "-i", archive]);
+    assert.equal(loaded.code, 0, loaded.err);
+    assert.ok(loaded.out.includes(IMAGE), loaded.out);
+    assert.equal(podman("keel", ["run", "--rm", ...N, IMAGE, "true"]).code, 0);
+  }
+  podman("keel", ["load", "-i", place.archive()]);
+});
+
 t("runtime_supports_json: podman takes the sentence from keel's log, without the hint", () => {
   const ran = podman("keel", ["run", "--rm", ...N, IMAGE, "nosuch"]);
   const said =

@@ -60,7 +60,7 @@ export function mainHelp(commands: readonly Command[]): string {
     "",
     "Groups, as docker has them:",
     `  ${"container".padEnd(width)}ls, run, create, start, exec, logs, stop, kill, rm, inspect and so on`,
-    `  ${"image".padEnd(width)}ls, pull, push, tag, copy, load, rm, inspect`,
+    `  ${"image".padEnd(width)}ls, pull, push, tag, copy, load, save, rm, inspect`,
     `  ${"artifact".padEnd(width)}push, pull`,
     `  ${"manifest".padEnd(width)}create, annotate, inspect, push, rm`,
     `  ${"registry".padEnd(width)}serve, tags, rm, referrers`,

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { isCode } from "@berth/base";
-import { parseHeader, parsePax } from "./header.ts";
-import { detectCompression, openArchive } from "./index.ts";
+import { formatHeader, parseHeader, parsePax } from "./header.ts";
+import { detectCompression, formatTar, openArchive, writeDirectory, writeFileWhole } from "./index.ts";
 import { normalise } from "./scan.ts";
 
 function scratch() {
@@ -194,4 +194,45 @@ test("the test's own headers are what tar reads", () => {
   const path = s.write("x.tar", tar(member("name", "data")));
   assert.equal(spawnSync("tar", ["-xOf", path, "name"], { encoding: "utf8" }).stdout, "data");
   assert.ok(readFileSync(path).length % 512 === 0);
+});
+
+test("formatHeader: names, modes and sizes past 8 GiB read back", () => {
+  for (const size of [0, 1, 8 ** 11 - 1, 8 ** 11, 2 ** 46])
+    for (const name of ["a", "x".repeat(100), "blobs/ä"]) {
+      const found = parseHeader(formatHeader({ name, size, type: "0", mode: 0o644 }));
+      assert.deepEqual(found, { name, size, type: "0", linkName: "" });
+    }
+});
+
+test("formatTar: GNU tar and openArchive read what it writes, directories once", async () => {
+  using s = scratch();
+  const body = (text: string) => ({ size: text.length, body: () => [Buffer.from(text)] });
+  const members = [
+    { name: "one", ...body("1") },
+    { name: "a/b/two", ...body("x".repeat(1000)) },
+    { name: "a/b/none", ...body("") },
+  ];
+  const bytes = Buffer.concat(await Array.fromAsync(formatTar(members)));
+  const path = s.write("x.tar", bytes);
+  const listed = spawnSync("tar", ["-tf", path], { encoding: "utf8" });
+  assert.equal(listed.stderr, "");
+  assert.deepEqual(listed.stdout.trim().split("\n"), ["one", "a/", "a/b/", "a/b/two", "a/b/none"]);
+  using archive = await openArchive(path, s);
+  assert.equal(await text(archive.read("a/b/two")), "x".repeat(1000));
+  await writeDirectory(join(s.dir, "out"), members);
+  assert.equal(readFileSync(join(s.dir, "out/a/b/two"), "utf8").length, 1000);
+  await assert.rejects(writeDirectory(join(s.dir, "out"), members), (e) => isCode(e, "AlreadyExists"));
+});
+
+test("writeFileWhole: a body that fails leaves the file as it was", async () => {
+  using s = scratch();
+  const path = s.write("file", Buffer.from("before"));
+  const failing = async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.from("half");
+    throw new Error("broken");
+  };
+  await assert.rejects(writeFileWhole(path, failing()), /broken/);
+  assert.equal(readFileSync(path, "utf8"), "before");
+  assert.deepEqual(readdirSync(s.dir), ["file"]);
+  await assert.rejects(writeFileWhole(join(s.dir, "no/x"), []), (e) => isCode(e, "NotFound"));
 });

@@ -35,3 +35,33 @@ export function translate(error: unknown, path: string): unknown {
   }
   return error;
 }
+
+/** A directory to write has something in it. */
+export const alreadyThere = (path: string): BerthError =>
+  new BerthError("AlreadyExists", `write directory ${path}: it is not empty`, {
+    hint: "give a new directory, or remove this one first",
+  });
+
+/** As {@link translate}, for what is written. */
+export function translateWrite(error: unknown, path: string): unknown {
+  const errno = errnoOf(error);
+  const options = { cause: error, details: { path, errno } };
+  switch (errno) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return new BerthError("NotFound", `write ${path}: its directory does not exist (${errno})`, options);
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return new BerthError("PermissionDenied", `write ${path}: ${errno}`, options);
+    case "EISDIR":
+    case "EEXIST":
+      return new BerthError("AlreadyExists", `write ${path}: ${errno}`, options);
+    case "ENOSPC":
+    case "EDQUOT":
+    case "EFBIG":
+      return new BerthError("ResourceExhausted", `write ${path}: no space left (${errno})`, options);
+    default:
+      return error;
+  }
+}

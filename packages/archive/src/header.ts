@@ -30,6 +30,32 @@ export function parseHeader(block: Buffer): Header | undefined | string {
   };
 }
 
+/** One header block (POSIX ustar); a size past 8 GiB is in base-256, as GNU tar writes it. Names have at most 100 bytes. */
+export function formatHeader(member: {
+  readonly name: string;
+  readonly size: number;
+  readonly type: "0" | "5";
+  readonly mode: number;
+}): Buffer {
+  const block = Buffer.alloc(BLOCK);
+  const octal = (value: number, digits: number): string => `${value.toString(8).padStart(digits, "0")}\0`;
+  block.write(member.name, 0, 100);
+  block.write(octal(member.mode, 7), 100);
+  block.write(octal(0, 7), 108);
+  block.write(octal(0, 7), 116);
+  if (member.size < 8 ** 11) block.write(octal(member.size, 11), 124);
+  else {
+    block[124] = 0x80;
+    block.writeUIntBE(member.size, 130, 6);
+  }
+  block.write(octal(0, 11), 136);
+  block.write(member.type, 156);
+  block.write("ustar\x0000", 257);
+  const sum = block.fill(" ", 148, 156).reduce((total, byte) => total + byte, 0);
+  block.write(`${octal(sum, 6)} `, 148);
+  return block;
+}
+
 function hasChecksum(block: Buffer): boolean {
   let sum = 0;
   for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 32 : (block[i] ?? 0);

@@ -1,3 +1,4 @@
 export { openArchive } from "./open.ts";
-export { type Compression, detectCompression } from "./spool.ts";
+export { type Compression, detectCompression, spool } from "./spool.ts";
 export type * from "./types.ts";
+export { formatTar, writeDirectory, writeFileWhole } from "./write.ts";

@@ -32,3 +32,12 @@ export type TarMember =
   /** A symbolic or hard link; `target` is the name of another member. */
   | { readonly kind: "link"; readonly name: string; readonly target: string }
   | { readonly kind: "other"; readonly name: string };
+
+/** A file of an archive that is written. */
+export interface NewMember {
+  /** Relative, with `/`; at most 100 bytes. */
+  readonly name: string;
+  readonly size: number;
+  /** Exactly `size` bytes. */
+  readonly body: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+}

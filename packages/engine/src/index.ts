@@ -11,7 +11,7 @@ export type {
   SecurityOptions,
   Ulimit,
 } from "@berth/containers";
-export type { Image, PullOptions, PullProgress } from "@berth/images";
+export type { ArchiveFormat, Image, PullOptions, PullProgress, SaveTarget } from "@berth/images";
 export type { ArtifactFile, Pushed, PushProgress, Remotes } from "@berth/remotes";
 export type { Repositories } from "@berth/repositories";
 export { type EngineOptions, openEngine } from "./open.ts";

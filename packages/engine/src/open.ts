@@ -39,6 +39,7 @@ export function openEngine(options: EngineOptions = {}): Engine {
   return {
     pull: (ref, pullOptions) => ctx.images.pull(ref, pullOptions),
     load: (path, loadOptions) => ctx.images.load(path, loadOptions),
+    save: (refs, target, signal) => ctx.images.save(refs, target, signal),
     images: () => ctx.images.list(),
     image: (ref) => ctx.images.get(ref),
     findImage: (ref) => ctx.images.find(ref),

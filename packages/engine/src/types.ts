@@ -1,5 +1,5 @@
 import type { BoundPort, ContainerMount, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
-import type { Image, PullOptions } from "@berth/images";
+import type { Image, PullOptions, SaveTarget } from "@berth/images";
 import type { ExitRecord } from "@berth/protocol";
 import type { Pushed, PushOptions, Remotes } from "@berth/remotes";
 import type { Repositories } from "@berth/repositories";
@@ -132,6 +132,8 @@ export interface Engine extends AsyncDisposable {
   /** Gives an image another name. */
   tag(source: string, name: string): void;
   load(path: string, options?: PullOptions): Promise<readonly Image[]>;
+  /** Writes images as an OCI layout or an archive. */
+  save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void>;
   images(): readonly Image[];
   image(ref: string): Image;
   findImage(ref: string): Image | undefined;

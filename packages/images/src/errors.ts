@@ -89,3 +89,14 @@ export const nothingToLoad = (path: string): BerthError =>
   new BerthError("InvalidArgument", `load ${path}: neither an OCI layout nor a docker archive with an image in it`, {
     hint: "give what docker save, skopeo or buildah wrote",
   });
+
+export const blobMissing = (digest: Digest, path: string): BerthError =>
+  new BerthError("DataLoss", `save blob ${digest}: ${path} is missing or has another size`, {
+    hint: "repair the store: berth system check --repair; then pull the image again",
+  });
+
+export const blobDamaged = (digest: Digest, got: string): BerthError =>
+  new BerthError("DataLoss", `save blob ${digest}: its stored bytes have digest ${got} now`, {
+    hint: "repair the store: berth system check --repair; then pull the image again",
+    details: { want: digest, got },
+  });

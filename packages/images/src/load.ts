@@ -3,6 +3,7 @@ import { type Archive, detectCompression, openArchive } from "@berth/archive";
 import { type BerthError, isCode } from "@berth/base";
 import { digestOf } from "@berth/content";
 import {
+  algorithmOf,
   type Descriptor,
   type Digest,
   type DockerArchiveImage,
@@ -79,13 +80,14 @@ function findLayoutImages(archive: Archive, platform: string | undefined): reado
     INDEX_TYPES[0],
   );
   if (index.kind !== "index") throw nothingToLoad(archive.path);
-  const memberOf = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
+  const memberOf = (digest: Digest): string => `blobs/${algorithmOf(digest)}/${hexOf(digest)}`;
   return choose(index, platform).map((entry) => {
     const bytes = archive.readAll(memberOf(entry.digest), MAX_MANIFEST_BYTES);
-    if (digestOf(bytes) !== entry.digest) throw wrongDigest(entry.digest, digestOf(bytes));
+    const got = digestOf(bytes, algorithmOf(entry.digest));
+    if (got !== entry.digest) throw wrongDigest(entry.digest, got);
     const { annotations = {} } = entry;
     const name = annotations["io.containerd.image.name"] ?? annotations["org.opencontainers.image.ref.name"];
-    return { root: { bytes, contentType: entry.mediaType }, names: [planName(name)], memberOf };
+    return { root: { bytes, contentType: entry.mediaType, digest: entry.digest }, names: [planName(name)], memberOf };
   });
 }
 

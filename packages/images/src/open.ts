@@ -7,7 +7,7 @@ import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
 import { ambiguous, inUse, noSuchImage, noTag, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
 import * as store from "./store.ts";
-import type { Image, Images, PullOptions } from "./types.ts";
+import type { Image, Images, PullOptions, SaveTarget } from "./types.ts";
 
 const MAX_LAYER_BYTES = 64 * 1024 ** 3;
 
@@ -63,12 +63,7 @@ class ImageStore implements Images {
   ): Promise<readonly Pushed[]> {
     const images = options.allTags ? this.#allTags(ref) : [{ ref: this.#toPush(ref), image: this.get(ref) }];
     // What is being pushed stays until it is there.
-    const digests = images.flatMap(({ image }) => [
-      image.manifest.digest,
-      image.id,
-      ...image.layers.map((l) => l.digest),
-    ]);
-    using _hold = this.#state.hold(digests);
+    using _hold = this.#state.hold(images.flatMap(({ image }) => blobsOf(image)));
     const { push } = await import("./push.ts");
     return await push(images, { content: this.#stores.content, hosts: this.#options }, options);
   }
@@ -83,6 +78,20 @@ class ImageStore implements Images {
     const { load } = await import("./load.ts");
     const ids = await load(path, this.#target(), options);
     return ids.map((id) => this.#read(id, id));
+  }
+
+  async save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void> {
+    const names = new Map<Digest, Set<string>>();
+    for (const ref of refs) {
+      const hit = this.#find(ref);
+      if (hit === undefined) throw noSuchImage(ref);
+      const known = names.get(hit.id) ?? new Set<string>();
+      names.set(hit.id, hit.by === "name" ? known.add(hit.name) : known);
+    }
+    const images = [...names].map(([id, known]) => ({ image: this.#read(id, id), names: [...known] }));
+    using _hold = this.#state.hold(images.flatMap(({ image }) => blobsOf(image)));
+    const { save } = await import("./save.ts");
+    await save(images, target, { content: this.#stores.content, signal });
   }
 
   find(ref: string): Image | undefined {
@@ -205,6 +214,10 @@ class ImageStore implements Images {
     const collected = collectRows(this.#stores);
     return { untagged: before, deleted: [hit.id, ...collected.layers], collected };
   }
+}
+
+function blobsOf(image: Image): readonly Digest[] {
+  return [image.manifest.digest, image.id, ...image.layers.map((layer) => layer.digest)];
 }
 
 interface Removal {

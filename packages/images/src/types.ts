@@ -35,6 +35,21 @@ export interface PullOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** `oci-archive` is a tar of an OCI layout that docker reads too; `docker-archive` what docker wrote before it had layouts. */
+export type ArchiveFormat = "oci-archive" | "docker-archive";
+
+/** Where saved images go. */
+export type SaveTarget =
+  /** An OCI layout; the directory must be absent or empty. */
+  | { readonly kind: "directory"; readonly path: string }
+  /** Appears when it is whole. */
+  | { readonly kind: "file"; readonly path: string; readonly format: ArchiveFormat }
+  | {
+      readonly kind: "stream";
+      readonly write: (data: Uint8Array) => Promise<void>;
+      readonly format: ArchiveFormat;
+    };
+
 /** The image store. Every method is safe beside other processes that use the same store. */
 export interface Images {
   /** Downloads and unpacks; what is there already is not fetched again. */
@@ -45,6 +60,12 @@ export interface Images {
   tag(source: string, name: string): void;
   /** Reads an OCI layout (directory or tar) or docker archive (tar, may be gzip or zstd). */
   load(path: string, options?: PullOptions): Promise<readonly Image[]>;
+  /**
+   * Writes images, each once, with the names they are asked by: an OCI layout holds their blobs byte for byte.
+   *
+   * @throws {BerthError} NotFound; DataLoss if the store's bytes are not what they were
+   */
+  save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void>;
   /** By name (normalised as docker does), `name@digest`, id or unique id prefix (≥ 4 hex digits). */
   find(ref: string): Image | undefined;
   /** As find, but throws NotFound with docker's wording and a hint. */

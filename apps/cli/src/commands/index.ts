@@ -1,4 +1,5 @@
 import type { Command } from "../command.ts";
+import { save } from "./archives.ts";
 import { artifactPull, artifactPush } from "./artifact.ts";
 import { exec } from "./exec.ts";
 import { images, load, pull, rmi } from "./images.ts";
@@ -38,6 +39,7 @@ export const COMMANDS: readonly Command[] = [
   tag,
   copy,
   load,
+  save,
   rmi,
   login,
   logout,
