@@ -228,7 +228,10 @@ t("monitor: a terminal has its size, takes input and resizes, and its end is the
   await client.until("size", () => client.stdout.includes("33 111"));
   assert.equal((await client.request({ op: "resize", rows: 12, cols: 40 })).ok, true);
   client.stdin("abc\n");
-  assert.equal((await client.exit()).exitCode, 0);
+  const exit = await client.exit();
+  assert.equal(exit.exitCode, 0);
+  // the end is told when it is there, not at a later look at the terminal
+  assert.ok(Date.now() - Date.parse(exit.finishedAt) < 900, exit.finishedAt);
   assert.match(client.stdout, /12 40\r\n\[abc\]\r\ntty\r\n$/);
   assert.equal(client.stderr, "");
   assert.ok(logLines(config.logPath).some((l) => l.stream === "stdout" && l.text.startsWith("[abc]")));

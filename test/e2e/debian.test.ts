@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { derive } from "./fixtures.ts";
-import { probe, Store, tool } from "./harness.ts";
+import { freePort, probe, Store, tool, until } from "./harness.ts";
 import { Registry } from "./registry.ts";
 
 const skip = probe("docker-registry", "skopeo", "umoci", "debootstrap");
@@ -100,6 +100,30 @@ t("debian: a set-id program changes the user, and not with no-new-privileges", (
     store.berth("run", "--rm", "--network", "none", "-u", "1000", ...flags, image, "id-setuid", "-u").out;
   assert.equal(inside(), "0\n");
   assert.equal(inside("--security-opt", "no-new-privileges"), "1000\n");
+});
+
+const plugins = ["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"].some((path) => existsSync(path));
+
+test("debian: a server of the image answers on a published port of the bridge network", {
+  skip: skip || probe("iptables") || (plugins ? false : "needs the CNI plugins"),
+  timeout: 60_000,
+}, async () => {
+  assert.equal(problem, "");
+  const server =
+    "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 5, ReuseAddr => 1) or die; " +
+    'while (my $c = $s->accept) { <$c>; print $c "HTTP/1.0 200 OK\\r\\n\\r\\nfrom debian\\n"; close $c }';
+  const port = await freePort();
+  const started = store.berth("run", "-d", "--name", "perl", "-p", `127.0.0.1:${port}:80`, image, "perl", "-e", server);
+  assert.equal(started.code, 0, started.err);
+  const answer = await until("the server", async () => {
+    try {
+      return await (await fetch(`http://127.0.0.1:${port}/`)).text();
+    } catch {
+      return "";
+    }
+  });
+  assert.equal(answer, "from debian\n");
+  assert.equal(store.berth("rm", "-f", "perl").code, 0);
 });
 
 t("debian: what was unpacked is what umoci unpacks, file by file", () => {

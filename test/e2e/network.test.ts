@@ -3,8 +3,9 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { busyboxLayout } from "./fixtures.ts";
-import { freePort, probe, Store, tool, until } from "./harness.ts";
+import { busyboxLayout, twoPlatforms } from "./fixtures.ts";
+import { freePort, HELLO_TAR, helloSkip, probe, Store, tool, until } from "./harness.ts";
+import { Registry } from "./registry.ts";
 
 const plugins = ["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"].some((path) => existsSync(path));
 const skip =
@@ -63,6 +64,35 @@ t("bridge: a published port is answered by a server in the container, on loopbac
   assert.equal(store.berth("rm", "-f", "www").code, 0);
   await assert.rejects(fetch(`http://127.0.0.1:${port}/`));
   assert.doesNotMatch(tool("iptables-save", "-t", "nat"), new RegExp(`--dport ${port} `));
+});
+
+const served = probe("docker-registry", "skopeo") || helloSkip();
+
+test("bridge: images pulled from a registry serve on a published port: the hello image, and one of an index", {
+  skip: skip || served,
+}, async () => {
+  await using registry = await Registry.start();
+  const layout = join(dir, "layout");
+  twoPlatforms(layout, "busybox", "two");
+  const images = [
+    [registry.fill(`oci-archive:${HELLO_TAR}`, "served/hello:1"), "/etc/group", "root:x:0:"],
+    [registry.fill(`oci:${layout}:two`, "served/two:1", "--all"), "/www/index.html", "served from a container"],
+  ] as const;
+  for (const [image, file, text] of images) {
+    const port = await freePort();
+    const serve = ["busybox", "httpd", "-f", "-p", "80", "-h", "/"];
+    const started = store.berth("run", "-d", "--name", "served", "-p", `127.0.0.1:${port}:80`, image, ...serve);
+    assert.equal(started.code, 0, started.err);
+    const answer = await until("the server", async () => {
+      try {
+        return await (await fetch(`http://127.0.0.1:${port}${file}`)).text();
+      } catch {
+        return "";
+      }
+    });
+    assert.equal(answer.split("\n")[0], text);
+    assert.equal(store.berth("rm", "-f", "served").code, 0);
+  }
 });
 
 t("bridge: the container has an address, a default route and resolves its own name", () => {

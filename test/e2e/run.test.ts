@@ -163,7 +163,9 @@ t("run -d: id on stdout; ps, logs, exec, inspect, stop, wait and rm act on it", 
   await until("the log", () => store.berth("logs", "web").out === "line1\n");
   assert.match(store.berth("logs", "web").err, /line2/);
   assert.equal(store.berth("exec", "web", "sh", "-c", "exit 4").code, 4);
-  assert.equal(store.berth("exec", "web", "nonesuch").code, 127);
+  const nonesuch = store.berth("exec", "web", "nonesuch");
+  assert.equal(nonesuch.code, 127);
+  assert.equal(nonesuch.err.trim().split("\n").length, 1, nonesuch.err);
   const inspected = JSON.parse(store.berth("inspect", "web").out)[0];
   assert.equal(inspected.State.Running, true);
   assert.equal(inspected.Config.Labels.a, "b");

@@ -49,6 +49,8 @@ async function repair(ctx: Context, row: ContainerRow): Promise<void> {
   switch (row.phase) {
     case "creating":
     case "created":
+      // nobody has heard of it: its anonymous volumes hold nothing of anybody
+      return removeWhole(ctx, row, true);
     case "removing":
       return removeWhole(ctx, row, row.spec.autoRemove);
     case "starting":
