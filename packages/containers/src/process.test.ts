@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCode } from "@berth/base";
-import { parseSignal, planArgs, planEnv, planWorkdir, randomName, resolveUser } from "./index.ts";
+import { parseSignal, planArgs, randomName, resolveUser } from "./index.ts";
 import { checkName } from "./names.ts";
+import { planEnv, planWorkdir } from "./process.ts";
 import { imageOf } from "./testing.ts";
 
 test("planArgs: docker's rules for entrypoint and command", () => {
