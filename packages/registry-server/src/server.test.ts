@@ -162,10 +162,15 @@ test("garbage instead of HTTP ends the connection, not the server", async () => 
 test("listen: a taken port is said so, with what to do", async () => {
   await using served = await serve();
   const port = Number(new URL(served.server.url).port);
-  await assert.rejects(
-    serve({ port }),
-    (e) => isCode(e, "FailedPrecondition") && /EADDRINUSE/.test(e.message) && e.hint !== undefined,
-  );
+  const dir = mkdtempSync(join(tmpdir(), "berth-taken-"));
+  try {
+    await assert.rejects(
+      serve({ port }, dir),
+      (e) => isCode(e, "FailedPrecondition") && /EADDRINUSE/.test(e.message) && e.hint !== undefined,
+    );
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });
 
 test("parseRoute: the longest repository name, decoded once, no other paths", () => {
