@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BerthError } from "@berth/base";
-import { parseDockerArchive, parseImageConfig, parseManifest, parsePlatform, parseReference } from "./index.ts";
+import {
+  parseDockerArchive,
+  parseImageConfig,
+  parseManifest,
+  parsePlatform,
+  parseReference,
+  parseStoredManifest,
+} from "./index.ts";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
 const DESCRIPTOR = {
@@ -13,6 +20,7 @@ const DESCRIPTOR = {
 const SEEDS = [
   JSON.stringify({ schemaVersion: 2, config: DESCRIPTOR, layers: [DESCRIPTOR, DESCRIPTOR], annotations: { a: "b" } }),
   JSON.stringify({ schemaVersion: 2, manifests: [DESCRIPTOR] }),
+  JSON.stringify({ artifactType: "a/b", blobs: [DESCRIPTOR], subject: { ...DESCRIPTOR, data: "e30=", urls: ["x"] } }),
   JSON.stringify({
     architecture: "amd64",
     os: "linux",
@@ -72,6 +80,7 @@ test("every reader: mutated input is read or refused with a BerthError, nothing 
     const bytes = Buffer.from(text);
     const readers = [
       () => parseManifest(bytes, "m"),
+      () => parseStoredManifest(bytes, "s", "application/vnd.oci.image.manifest.v1+json"),
       () => parseImageConfig(bytes, "c"),
       () => parseDockerArchive(bytes, "d"),
       () => parseReference(text),

@@ -110,3 +110,27 @@ test("planSources: a rewrite that makes no repository name is refused", () => {
     (e) => isCode(e, "InvalidArgument"),
   );
 });
+
+test("parseRegistriesConf: changed input is read or refused as InvalidArgument, nothing else", () => {
+  const seed =
+    '[aliases]\n"a" = "r.io/a"\n[[registry]]\nprefix = "*.b.io"\ninsecure = true\n[[registry.mirror]]\nlocation = "m.io"\n';
+  const pieces = ["[", "]]", '"', "\n", "= 1", "{}", "\u0000", "é", "[[registry.mirror]]\n", "location = []\n", "'''"];
+  let state = 1;
+  const next = (n: number): number => {
+    state = (state * 48271) % 2147483647;
+    return state % n;
+  };
+  for (let i = 0; i < 3000; i++) {
+    let text = seed;
+    for (let changes = 0; changes <= i % 4; changes++) {
+      const at = next(text.length);
+      text = text.slice(0, at) + pieces[next(pieces.length)] + text.slice(at + next(10));
+    }
+    try {
+      const rules = conf(text);
+      for (const name of ["a:1", "x.b.io/c", "debian"]) planSources(parseReference(expandName(name, rules)), rules);
+    } catch (error) {
+      assert.ok(isCode(error, "InvalidArgument") || isCode(error, "FailedPrecondition"), `${text}\n${error}`);
+    }
+  }
+});
