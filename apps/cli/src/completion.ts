@@ -23,7 +23,7 @@ export async function completionCandidates(
   known: KnownNames,
 ): Promise<readonly string[]> {
   const current = words.at(-1) ?? "";
-  const { name, rest } = splitCommand(words.slice(0, -1));
+  const { name, rest } = splitCommand(words.slice(0, -1), commands);
   const command = commands.find((one) => one.name === name || one.also?.includes(name));
   const fits = (items: readonly string[]): readonly string[] => items.filter((item) => item.startsWith(current)).sort();
   if (command === undefined) {
@@ -39,13 +39,22 @@ export async function completionCandidates(
 }
 
 /** The words that name the command, and what follows. */
-function splitCommand(words: readonly string[]): { readonly name: string; readonly rest: readonly string[] } {
+function splitCommand(
+  words: readonly string[],
+  commands: readonly Command[],
+): { readonly name: string; readonly rest: readonly string[] } {
   let at = 0;
   while (words[at]?.startsWith("-")) at += words[at] === "--root" || words[at] === "--run-root" ? 2 : 1;
   const first = words[at] ?? "";
-  const isGroup = first === "container" || first === "image";
+  const isGroup = groupsOf(commands).includes(first);
   const length = isGroup && words.length > at + 1 ? 2 : 1;
   return { name: words.slice(at, at + length).join(" "), rest: words.slice(at + length) };
+}
+
+/** Words that are followed by a command. */
+function groupsOf(commands: readonly Command[]): readonly string[] {
+  const names = commands.filter((command) => !command.hidden).flatMap(({ name, also = [] }) => [name, ...also]);
+  return [...new Set(names.filter((name) => name.includes(" ")).map((name) => name.split(" ", 1)[0] ?? ""))];
 }
 
 function commandWords(group: string, commands: readonly Command[]): readonly string[] {
@@ -54,9 +63,7 @@ function commandWords(group: string, commands: readonly Command[]): readonly str
     .flatMap((command) => [command.name, ...(command.also ?? [])]);
   const prefix = group === "" ? "" : `${group} `;
   const below = names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
-  return [
-    ...new Set([...below.filter((name) => !name.includes(" ")), ...(group === "" ? ["container", "image"] : [])]),
-  ];
+  return [...new Set([...below.filter((name) => !name.includes(" ")), ...(group === "" ? groupsOf(commands) : [])])];
 }
 
 function longFlags(flags: Flags): readonly string[] {

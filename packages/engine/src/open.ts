@@ -5,10 +5,11 @@ import * as containers from "@berth/containers";
 import * as content from "@berth/content";
 import * as images from "@berth/images";
 import { openNetworks } from "@berth/networks";
+import type { Digest } from "@berth/oci";
 import * as remotes from "@berth/remotes";
 import * as repositories from "@berth/repositories";
 import * as snapshots from "@berth/snapshots";
-import { openState } from "@berth/state";
+import { openState, type State } from "@berth/state";
 import * as volumes from "@berth/volumes";
 import { attach } from "./attach.ts";
 import { type Context, runtimeRoot } from "./context.ts";
@@ -16,10 +17,12 @@ import { create } from "./create.ts";
 import { exec } from "./exec.ts";
 import { info } from "./info.ts";
 import { inspect, list, logs } from "./list.ts";
+import { pruneContainers, pruneImages, pruneVolumes } from "./prune.ts";
 import { settleAll } from "./settle.ts";
 import { start } from "./start.ts";
 import { finish, kill, remove, stop, wait } from "./stop.ts";
 import type { Engine } from "./types.ts";
+import { diskUsage, history } from "./usage.ts";
 
 export interface EngineOptions extends Partial<Config> {
   /** Archives of images that come with Berth, by fully qualified name (`berth.local/hello:latest`). */
@@ -49,6 +52,12 @@ export function openEngine(options: EngineOptions = {}): Engine {
     },
     push: (ref, pushOptions) => ctx.images.push(ref, pushOptions),
     tag: (source, name) => ctx.images.tag(source, name),
+    untag: (ref, names) => ctx.images.untag(ref, names),
+    history: (ref) => history(ctx, ref),
+    diskUsage: () => diskUsage(ctx),
+    pruneImages: (pruneOptions) => pruneImages(ctx, pruneOptions),
+    pruneContainers: (fits) => pruneContainers(ctx, fits),
+    pruneVolumes: () => pruneVolumes(ctx),
     remotes: ctx.remotes,
     repositories: ctx.repositories,
     collect: () => ctx.images.collect(),
@@ -104,6 +113,7 @@ function openContext(options: EngineOptions): Context {
       keelPath,
       registriesConf,
       inUse: () => containers.listImagesInUse(state.db),
+      running: () => runningImages(state),
       keptBlobs: () => served.usedBlobs(),
     }),
     repositories: served,
@@ -115,6 +125,11 @@ function openContext(options: EngineOptions): Context {
     owned: new Map(),
     builtins: new Map(Object.entries(options.builtins ?? {})),
   };
+}
+
+function runningImages(state: State): ReadonlySet<Digest> {
+  const rows = containers.listContainers(state.db);
+  return new Set(rows.filter((row) => row.phase === "running").map((row) => row.imageId));
 }
 
 function ownCommand(): readonly string[] {

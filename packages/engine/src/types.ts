@@ -121,6 +121,47 @@ export interface EngineInfo {
   readonly warnings: readonly string[];
 }
 
+/** One step of how an image was made. */
+export interface HistoryEntry {
+  /** RFC 3339; may be empty. */
+  readonly created: string;
+  readonly createdBy: string;
+  readonly comment: string;
+  /** Of its unpacked layer; 0 if it made none. */
+  readonly sizeBytes: number;
+}
+
+/** What is on the disk, bytes. */
+export interface DiskUsage {
+  readonly images: readonly {
+    readonly image: Image;
+    /** Unpacked layers and blobs. */
+    readonly sizeBytes: number;
+    /** What other images have too. */
+    readonly sharedBytes: number;
+    readonly uniqueBytes: number;
+    readonly containers: number;
+  }[];
+  /** Of all images, what they share counted once. */
+  readonly imageBytes: number;
+  /** What no image with a container needs. */
+  readonly reclaimableImageBytes: number;
+  readonly containers: readonly { readonly container: Container; readonly sizeBytes: number }[];
+  readonly volumes: readonly { readonly name: string; readonly links: number; readonly sizeBytes: number }[];
+}
+
+export interface Pruned {
+  /** Ids or names. */
+  readonly removed: readonly string[];
+  readonly reclaimedBytes: number;
+}
+
+export interface PruneImageOptions {
+  /** Named ones too. */
+  readonly all: boolean;
+  readonly fits: (image: Image) => boolean;
+}
+
 /**
  * All of Berth's use-cases on one data root; the only door for the CLI and the servers. Every method is safe beside
  * other processes on the same root. `ref` is a container's name, id or unique id prefix. Methods throw BerthError.
@@ -141,6 +182,14 @@ export interface Engine extends AsyncDisposable {
     ref: string,
     options?: { readonly force?: boolean },
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly string[] }>;
+  /** Takes names from an image, all of them when none are given; returns them. */
+  untag(ref: string, names: readonly string[]): readonly string[];
+  history(ref: string): Promise<readonly HistoryEntry[]>;
+  diskUsage(): Promise<DiskUsage>;
+  pruneImages(options: PruneImageOptions): Promise<Pruned & { readonly untagged: readonly string[] }>;
+  pruneContainers(fits: (container: Container) => boolean): Promise<Pruned>;
+  /** Of volumes that were made for one container and that no container mounts. */
+  pruneVolumes(): Promise<Pruned>;
   /** Registries, by name. */
   readonly remotes: Remotes;
   /** What this data root serves to others as a registry. */

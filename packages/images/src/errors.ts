@@ -15,6 +15,14 @@ export const inUse = (ref: string): BerthError =>
     hint: "remove the container first, or force the removal",
   });
 
+export const inUseRunning = (ref: string): BerthError =>
+  new BerthError("FailedPrecondition", `remove image ${ref}: a running container uses it`, {
+    hint: "stop the container first; this cannot be forced",
+  });
+
+export const notItsName = (ref: string, name: string): BerthError =>
+  new BerthError("NotFound", `untag image ${ref}: it has no name ${name}`, { hint: "see its names: berth images" });
+
 export const severalNames = (ref: string, names: readonly string[]): BerthError =>
   new BerthError(
     "FailedPrecondition",

@@ -4,10 +4,10 @@ import { type HostsOptions, type Pushed, type PushOptions, parseName } from "@be
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
 import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
-import { ambiguous, inUse, noSuchImage, noTag, severalNames } from "./errors.ts";
+import { ambiguous, inUse, inUseRunning, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
 import * as store from "./store.ts";
-import type { Image, Images, PullOptions, SaveTarget } from "./types.ts";
+import type { Image, Images, Pruned, PullOptions, SaveTarget } from "./types.ts";
 
 const MAX_LAYER_BYTES = 64 * 1024 ** 3;
 
@@ -20,6 +20,8 @@ export interface ImagesOptions extends HostsOptions {
   readonly keelPath: string;
   /** Ids of images that containers use; asked by remove only. */
   readonly inUse: () => ReadonlySet<Digest>;
+  /** Ids of images that running containers use: these cannot be removed even by force. */
+  readonly running?: () => ReadonlySet<Digest>;
   /** Blobs that garbage collection leaves although no image needs them. */
   readonly keptBlobs?: () => ReadonlySet<Digest>;
   /** Limit of one unpacked layer's tar stream, bytes; default 64 GiB. */
@@ -119,6 +121,54 @@ class ImageStore implements Images {
     return { untagged: gone.untagged, deleted: gone.deleted };
   }
 
+  untag(ref: string, names: readonly string[]): readonly string[] {
+    const { db } = this.#state;
+    return this.#state.transaction(() => {
+      const image = this.get(ref);
+      const gone = names.length === 0 ? image.names : names.map((name) => formatReference(this.#toPush(name)));
+      for (const name of gone) {
+        if (!image.names.includes(name)) throw notItsName(ref, name);
+        store.removeName(db, name);
+      }
+      return gone;
+    });
+  }
+
+  async prune(fits: (image: Image) => boolean): Promise<Pruned> {
+    const { snapshots, content } = this.#stores;
+    const { db } = this.#state;
+    const sizes = new Map<Digest, number>();
+    for (const chainId of this.list()
+      .filter(fits)
+      .flatMap(({ id }) => this.chainIds(id)))
+      if (!sizes.has(chainId)) sizes.set(chainId, await snapshots.measure(chainId));
+    const pruned = this.#state.transaction(
+      () => {
+        const used = this.#options.inUse();
+        const images = this.list().filter((image) => !used.has(image.id) && fits(image));
+        for (const { id } of images) store.removeImage(db, id);
+        for (const { digest, sizeBytes } of content.list()) sizes.set(digest, (sizes.get(digest) ?? 0) + sizeBytes);
+        return { images, collected: collectRows(this.#stores) };
+      },
+      { durable: true },
+    );
+    await sweep(this.#stores, pruned.collected);
+    const gone = [...new Set([...pruned.collected.blobs, ...pruned.collected.layers])];
+    return {
+      untagged: pruned.images.flatMap((image) => [...image.names, ...image.repoDigests]),
+      deleted: [...pruned.images.map((image) => image.id), ...pruned.collected.layers],
+      reclaimedBytes: gone.reduce((sum, digest) => sum + (sizes.get(digest) ?? 0), 0),
+    };
+  }
+
+  chainIds(id: Digest): readonly Digest[] {
+    return store.listLayers(this.#state.db, id).map((layer) => layer.chainId);
+  }
+
+  blobs(id: Digest): readonly Digest[] {
+    return store.listBlobs(this.#state.db, id);
+  }
+
   async collect(): Promise<void> {
     const collected = this.#state.transaction(() => collectRows(this.#stores), { durable: true });
     await sweep(this.#stores, collected);
@@ -209,6 +259,7 @@ class ImageStore implements Images {
         deleted: [],
         collected: { blobs: [], layers: [] },
       };
+    if (this.#options.running?.().has(hit.id)) throw inUseRunning(ref);
     if (!force && this.#options.inUse().has(hit.id)) throw inUse(ref);
     store.removeImage(db, hit.id);
     const collected = collectRows(this.#stores);

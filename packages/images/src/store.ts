@@ -183,6 +183,11 @@ export function removeRepoDigests(db: DatabaseSync, repository: string, id: Dige
   db.prepare("DELETE FROM image_digest WHERE repository = ? AND image_id = ?").run(repository, id);
 }
 
+export function listBlobs(db: DatabaseSync, id: Digest): readonly Digest[] {
+  const sql = "SELECT digest FROM image_blob WHERE image_id = ? ORDER BY digest";
+  return column(db.prepare(sql).all(id), "digest") as readonly Digest[];
+}
+
 export function removeImage(db: DatabaseSync, id: Digest): void {
   db.prepare("DELETE FROM image WHERE id = ?").run(id);
 }

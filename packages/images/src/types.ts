@@ -50,6 +50,13 @@ export type SaveTarget =
       readonly format: ArchiveFormat;
     };
 
+export interface Pruned {
+  readonly untagged: readonly string[];
+  /** Ids of images and chain ids of layers. */
+  readonly deleted: readonly Digest[];
+  readonly reclaimedBytes: number;
+}
+
 /** The image store. Every method is safe beside other processes that use the same store. */
 export interface Images {
   /** Downloads and unpacks; what is there already is not fetched again. */
@@ -79,6 +86,18 @@ export interface Images {
     ref: string,
     options?: { readonly force?: boolean },
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly Digest[] }>;
+  /**
+   * Takes names from an image, all of them when none are given; it stays, even without a name.
+   *
+   * @throws {BerthError} NotFound when a name is not the image's
+   */
+  untag(ref: string, names: readonly string[]): readonly string[];
+  /** Removes the images that `fits` holds for and no container uses, with what only they need. */
+  prune(fits: (image: Image) => boolean): Promise<Pruned>;
+  /** Chain ids of the image's layers, lowest first. */
+  chainIds(id: Digest): readonly Digest[];
+  /** Every blob that the image needs. */
+  blobs(id: Digest): readonly Digest[];
   /** Removes what nobody needs: blobs and layers of no image, held by no process, kept by no repository. */
   collect(): Promise<void>;
 }

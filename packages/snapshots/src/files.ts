@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync } from "node:fs";
-import { lstat, opendir, rm } from "node:fs/promises";
+import { type Dirent, mkdirSync, readdirSync } from "node:fs";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "@berth/base";
 import { syncFailed } from "./errors.ts";
@@ -48,7 +48,7 @@ export async function usageOf(dir: string): Promise<number> {
   const pending = [dir];
   let total = 0;
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    for await (const entry of await opendir(next)) {
+    for (const entry of await entriesOf(next)) {
       const path = join(next, entry.name);
       if (entry.isDirectory()) pending.push(path);
       const stat = await lstat(path).catch(() => undefined);
@@ -58,4 +58,13 @@ export async function usageOf(dir: string): Promise<number> {
     }
   }
   return total;
+}
+
+async function entriesOf(dir: string): Promise<readonly Dirent[]> {
+  try {
+    return await readdir(dir, { withFileTypes: true });
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
+    throw error;
+  }
 }

@@ -1,3 +1,4 @@
+export { usageOf as treeBytes } from "./files.ts";
 export { openSnapshots } from "./open.ts";
 export { migrations } from "./store.ts";
 export type * from "./types.ts";

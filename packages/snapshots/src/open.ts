@@ -124,6 +124,11 @@ class OverlaySnapshots implements Snapshots {
     });
   }
 
+  async measure(chainId: Digest): Promise<number> {
+    const row = this.#findLayer(chainId);
+    return row === undefined ? 0 : await usageOf(`${this.#dir(row.n)}/fs`);
+  }
+
   async usage(key: string): Promise<number> {
     const row = store.findSnapshot(this.#state.db, "writable", key);
     if (row === undefined) throw new BerthError("NotFound", `measure snapshot ${key}: no such snapshot`);

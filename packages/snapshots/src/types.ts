@@ -43,6 +43,8 @@ export interface Snapshots {
    * go by `recover` after it.
    */
   forgetLayers(chainIds: readonly Digest[]): readonly Digest[];
+  /** Bytes in the unpacked layer; 0 if it is not there. */
+  measure(chainId: Digest): Promise<number>;
   /** Bytes in the writable layer of `key`. */
   usage(key: string): Promise<number>;
   /** Removes directories without a row and rows that never committed. Safe beside running unpacks of live processes. */

@@ -4,6 +4,7 @@ import { usageError } from "../errors.ts";
 import { routeSignals } from "../session/signals.ts";
 import { formatRows } from "../view/format.ts";
 import { filterImages, imageRowKind, imageRows } from "../view/images.ts";
+import { imageTree } from "../view/tree.ts";
 import { forEach } from "./each.ts";
 
 export const images = command({
@@ -17,6 +18,7 @@ export const images = command({
     quiet: { type: "boolean", short: "q", doc: "ids only" },
     digests: { type: "boolean", doc: "show digests" },
     "no-trunc": { type: "boolean", doc: "whole ids" },
+    tree: { type: "boolean", doc: "layers below the images that stand on them, each once" },
     format: {
       type: "string",
       value: "FORMAT",
@@ -27,6 +29,7 @@ export const images = command({
   run: async (context, [name], flags) => {
     const engine = await context.engine();
     const rows = filterImages(imageRows(engine.images()), flags.filter, name);
+    if (flags.tree) return { text: imageTree(rows, flags["no-trunc"]) };
     const kind = imageRowKind({ noTrunc: flags["no-trunc"], digests: flags.digests, nowMs: Date.now() });
     return { text: formatRows(rows, kind, flags) };
   },

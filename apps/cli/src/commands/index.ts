@@ -1,7 +1,9 @@
 import type { Command } from "../command.ts";
 import { save } from "./archives.ts";
 import { artifactPull, artifactPush } from "./artifact.ts";
+import { systemDf } from "./df.ts";
 import { exec } from "./exec.ts";
+import { history, untag } from "./history.ts";
 import { images, load, pull, rmi } from "./images.ts";
 import { containerInspect, imageInspect, inspect } from "./inspect.ts";
 import { kill, restart, rm, stop, wait } from "./lifecycle.ts";
@@ -9,6 +11,7 @@ import { login, logout } from "./login.ts";
 import { logs } from "./logs.ts";
 import { manifestAnnotate, manifestCreate, manifestInspect, manifestPush, manifestRm } from "./manifest.ts";
 import { metaCommands } from "./meta.ts";
+import { containerPrune, imagePrune, systemPrune } from "./prune.ts";
 import { ps } from "./ps.ts";
 import { copy, push, tag } from "./push.ts";
 import { registryReferrers, registryRm, registryServe, registryTags } from "./registry.ts";
@@ -41,6 +44,12 @@ export const COMMANDS: readonly Command[] = [
   load,
   save,
   rmi,
+  untag,
+  history,
+  imagePrune,
+  containerPrune,
+  systemDf,
+  systemPrune,
   login,
   logout,
   artifactPush,
@@ -60,7 +69,7 @@ export const COMMANDS: readonly Command[] = [
 ];
 
 /** Words that are followed by a command, as in `berth container ls`. */
-export const GROUPS = ["container", "image", "artifact", "manifest", "registry", "internal"] as const;
+export const GROUPS = ["container", "image", "system", "artifact", "manifest", "registry", "internal"] as const;
 
 /** The command of that name or alias. */
 export function findCommand(name: string): Command | undefined {

@@ -28,6 +28,7 @@ export const version = command({
 
 export const info = command({
   name: "info",
+  also: ["system info"],
   args: [],
   doc: "print facts about this host and Berth's storage",
   example: "berth info --format json",
