@@ -1,6 +1,7 @@
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import type { DeviceRule } from "../spec/types.ts";
+import { accessOf } from "./resources.ts";
 
 const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
 const BPF_CGROUP_DEVICE = 6;
@@ -32,8 +33,7 @@ function ins(out: number[], op: number, dst: number, src: number, offset: number
   );
 }
 
-function accessBits(access: string | undefined): number {
-  if (!access) return 7;
+function accessBits(access: string): number {
   let bits = 0;
   if (access.indexOf("m") >= 0) bits = bits | 1;
   if (access.indexOf("r") >= 0) bits = bits | 2;
@@ -64,7 +64,7 @@ export function planDeviceProgram(rules: readonly DeviceRule[]): number[] {
 
 /** Returns false when the rule applies to everything. */
 function planRule(rule: DeviceRule, out: number[]): boolean {
-  const bits = accessBits(rule.access);
+  const bits = accessBits(accessOf(rule));
   const tests: number[][] = [];
   const type = rule.type || "a";
   if (type !== "a") tests.push([JNE_K, 2, 0, type === "b" ? 1 : 2]);

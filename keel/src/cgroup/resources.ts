@@ -141,21 +141,22 @@ function planDevices(rules: readonly DeviceRule[], writes: CgroupWrite[]): void 
       lines = [];
       file = next;
     }
-    if (rule) lines.push(deviceLine(rule));
+    if (rule && accessOf(rule) !== "") lines.push(deviceLine(rule));
   }
 }
 
 function deviceLine(rule: DeviceRule): string {
   const type = rule.type || "a";
+  const access = accessOf(rule);
   const number = (n: number | undefined): string => (!isSet(n) || n < 0 ? "*" : String(n));
-  if (
-    type === "a" &&
-    rule.major === undefined &&
-    rule.minor === undefined &&
-    (!rule.access || rule.access.length === 3)
-  )
-    return "a";
-  return `${type} ${number(rule.major)}:${number(rule.minor)} ${rule.access || "rwm"}`;
+  if (type === "a" && rule.major === undefined && rule.minor === undefined && access === "rwm") return "a";
+  return `${type} ${number(rule.major)}:${number(rule.minor)} ${access}`;
+}
+
+/** Of r, w and m. A letter that is none gives nothing: an allowing rule is without it, a refusing one refuses all. */
+export function accessOf({ access, allow }: DeviceRule): string {
+  if (!access || (!allow && /[^rwm]/.test(access))) return "rwm";
+  return access.replace(/[^rwm]/g, "");
 }
 
 const THROTTLES = [

@@ -5,10 +5,9 @@ import { requireDescriptors } from "../lib/fds.ts";
 import { runCommand } from "../lib/report.ts";
 import { createContainer } from "../run/create.ts";
 import { attend, openSignals } from "../run/foreground.ts";
-import { runHooks } from "../run/hooks.ts";
 import { deleteContainer } from "../run/kill.ts";
 import { awaitReadiness, passReady } from "../run/notify.ts";
-import { ociState } from "../state/store.ts";
+import { runPoststart } from "../run/poststart.ts";
 
 const FLAGS = {
   flags: {
@@ -56,8 +55,7 @@ function create(): number {
     trace: values["trace"] === "true",
   });
   if (!run) return 0;
-  if (created.record.poststart)
-    runHooks("poststart", (created.spec.hooks || {}).poststart, ociState(created.record, "running"));
+  runPoststart(created.record, created.spec);
   const { notify, record } = created;
   if (detach) {
     if (notify) awaitReadiness(notify, record.pid);

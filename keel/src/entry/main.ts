@@ -1,4 +1,5 @@
 // The module that always runs: global flags, then the module of the command. Keep it tiny: every call pays for it.
+import { O_APPEND, O_CREAT, O_WRONLY } from "../lib/consts.ts";
 import type { Context } from "../lib/context.ts";
 import { envValue } from "../lib/env.ts";
 import { lookup } from "../lib/lookup.ts";
@@ -106,6 +107,15 @@ function usageError(message: string): never {
   return sys.exit(1);
 }
 
+/** What fails later could not be told. */
+function checkLog(log: string | undefined, format = "text"): void {
+  if (format !== "text" && format !== "json") usageError(`invalid log-format "${format}", must be text or json`);
+  if (!log) return;
+  const fd = sys.open(log, O_WRONLY | O_CREAT | O_APPEND, 0o644);
+  if (fd < 0) usageError(`open log file ${log}: ${sys.errnoText(-fd)}`);
+  sys.close(fd);
+}
+
 function main(): void {
   const argv = sys.argv;
   const values: { [flag: string]: string } = {};
@@ -132,6 +142,7 @@ function main(): void {
     else if (++i < argv.length) values[name] = argv[i] as string;
     else usageError(`flag needs an argument: -${name}`);
   }
+  checkLog(values["log"], values["log-format"]);
   const command = argv[i];
   if (command === undefined || command === "help") help();
   const module = lookup(MODULES, command);

@@ -23,6 +23,20 @@ export function putU64(into: Uint8Array, at: number, value: number | string): vo
   putU32(into, at + 4, high);
 }
 
+/** The mask as one hexadecimal number, without leading zeros. */
+export function hexMask(bits: Uint8Array): string {
+  let text = "";
+  for (let i = bits.length - 1; i >= 0; i--) text += `0${(bits[i] as number).toString(16)}`.slice(-2);
+  return text.replace(/^0+(?=.)/, "");
+}
+
+/** How many bits are set. */
+export function countBits(bits: Uint8Array): number {
+  let count = 0;
+  for (let i = 0; i < bits.length * 8; i++) count += ((bits[i >> 3] as number) >> (i & 7)) & 1;
+  return count;
+}
+
 /** The bits of a list such as `0-3,8` (cpuset(7) "List format"), or undefined when it is none. No bit from `limit` on. */
 export function listBits(list: string, limit: number): Uint8Array | undefined {
   const bits = new Uint8Array(limit / 8);

@@ -119,6 +119,8 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     else if (deep !== undefined && attributeOf(deep) >= 0) putAttribute(below, deep);
     else data.push(option);
   }
+  // without a mode of access times it means relatime, as with mount(8)
+  if ((own.set & c.MOUNT_ATTR_NODIRATIME) !== 0) own.clear = own.clear | ATTR_ATIME;
   return {
     flags,
     data: data.join(","),

@@ -1,4 +1,4 @@
-import { listBits, putU32, putU64 } from "../lib/bytes.ts";
+import { countBits, listBits, putU32, putU64 } from "../lib/bytes.ts";
 import { runtimeError } from "../lib/errors.ts";
 import { lookup } from "../lib/lookup.ts";
 import type { MemoryPolicy, Process, Scheduler, Spec } from "../spec/types.ts";
@@ -112,6 +112,7 @@ function planScheduler(scheduler: Scheduler): Uint8Array {
     throw invalid(`${field}.priority`, `goes with SCHED_FIFO and SCHED_RR only, policy is ${scheduler.policy}`);
   if (timed && policy !== POLICIES["SCHED_DEADLINE"])
     throw invalid(field, `runtime, deadline and period go with SCHED_DEADLINE only, policy is ${scheduler.policy}`);
+  if (policy === POLICIES["SCHED_DEADLINE"]) checkDeadline(scheduler, field);
   const attr = new Uint8Array(SCHED_ATTR_SIZE);
   putU32(attr, 0, SCHED_ATTR_SIZE);
   putU32(attr, 4, policy);
@@ -124,6 +125,17 @@ function planScheduler(scheduler: Scheduler): Uint8Array {
   return attr;
 }
 
+/** The kernel says no more than "invalid argument". Without a period the deadline is it. */
+function checkDeadline({ runtime, deadline, period }: Scheduler, field: string): void {
+  if (Number(runtime || 0) <= 0) throw invalid(`${field}.runtime`, "SCHED_DEADLINE requires runtime, in nanoseconds");
+  if (Number(deadline || 0) <= 0)
+    throw invalid(`${field}.deadline`, "SCHED_DEADLINE requires deadline, in nanoseconds");
+  if (Number(runtime) > Number(deadline))
+    throw invalid(`${field}.runtime`, `must be at most deadline (${deadline}), is ${runtime}`);
+  if (period && Number(deadline) > Number(period))
+    throw invalid(`${field}.deadline`, `must be at most period (${period}), is ${deadline}`);
+}
+
 function planIoPriority(io: NonNullable<Process["ioPriority"]>): number {
   const level = io.priority || 0;
   if (level < 0 || level > 7) throw invalid("process.ioPriority.priority", `must be from 0 to 7, is ${level}`);
@@ -132,16 +144,38 @@ function planIoPriority(io: NonNullable<Process["ioPriority"]>): number {
 
 function planMemoryPolicy(policy: MemoryPolicy): { mode: number; nodes: Uint8Array | undefined } {
   const field = "linux.memoryPolicy";
-  const mode = named(MEMORY_MODES, policy.mode, `${field}.mode`);
-  const flags = flagsOf(MEMORY_FLAGS, policy.flags || [], `${field}.flags`);
+  const mode = policyWord(MEMORY_MODES, policy.mode, "mode", `${field}.mode`);
+  const names = policy.flags || [];
+  let flags = 0;
+  for (let i = 0; i < names.length; i++)
+    flags = flags | policyWord(MEMORY_FLAGS, names[i] as string, "flag", `${field}.flags[${i}]`);
   const list = policy.nodes || "";
   const without = mode === MEMORY_MODES["MPOL_DEFAULT"] || mode === MEMORY_MODES["MPOL_LOCAL"];
-  if (without && (list !== "" || flags !== 0)) throw invalid(field, `${policy.mode} takes neither nodes nor flags`);
   const nodes = list === "" ? undefined : listBits(list, MOST_NODES);
-  if (list !== "" && !nodes) throw invalid(`${field}.nodes`, `must be a list such as 0-1,3, is "${list}"`);
+  if (list !== "" && !nodes)
+    throw invalid(
+      `${field}.nodes`,
+      `invalid memory policy node list "${list}", must be one such as 0-1,3 below ${MOST_NODES}`,
+    );
+  if (without && nodes)
+    throw invalid(`${field}.nodes`, `${policy.mode} mode requires 0 nodes but got ${countBits(nodes)}`);
+  if (without && flags !== 0) throw invalid(`${field}.flags`, `${policy.mode} takes no flags`);
   if (!without && !nodes && mode !== MEMORY_MODES["MPOL_PREFERRED"])
     throw invalid(`${field}.nodes`, `${policy.mode} needs a list of memory nodes`);
   return { mode: mode | flags, nodes };
+}
+
+/** As `named`, in the words that runc's callers look for. */
+function policyWord(
+  table: { readonly [name: string]: number },
+  name: string | undefined,
+  kind: string,
+  field: string,
+): number {
+  const value = name === undefined ? undefined : lookup(table, name);
+  if (value !== undefined) return value;
+  const known = Object.keys(table).join(", ");
+  throw invalid(field, `invalid memory policy ${kind} "${name || ""}", must be one of ${known}`);
 }
 
 /** Pure. */

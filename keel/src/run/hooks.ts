@@ -14,7 +14,8 @@ export interface Surroundings {
   readonly confine: () => void;
 }
 
-const OUTSIDE: Surroundings = { env: [], confine: () => undefined };
+/** Hooks outside the container that have none of their own get ours, as runc's and crun's do. */
+const outside = (): Surroundings => ({ env: sys.environ(), confine: () => undefined });
 const SIGSYS = 31;
 
 /**
@@ -26,7 +27,7 @@ export function runHooks(
   kind: string,
   hooks: readonly Hook[] | undefined,
   state: { readonly [key: string]: unknown },
-  around: Surroundings = OUTSIDE,
+  around: Surroundings = outside(),
 ): void {
   if (!hooks) return;
   const input = `${JSON.stringify(state)}\n`;

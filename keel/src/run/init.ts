@@ -53,6 +53,9 @@ export interface InitPlan {
 
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
 
+/** HUP, INT and TERM end a container that waits for its start, as they end a program that says nothing of signals. */
+const ENDING_SIGNALS = [1, 2, 15];
+
 declare global {
   var keelBorn: typeof initMain;
 }
@@ -220,10 +223,19 @@ function awaitStart(plan: InitPlan): number {
     return plan.sync;
   }
   sys.close(plan.sync);
+  // the kernel keeps them from the first process of a pid namespace, unless it asks for them
+  sys.sigprocmask(0, ENDING_SIGNALS);
+  const signals = must(sys.signalfd(ENDING_SIGNALS), "watch for signals");
+  const ready: number[] = [];
   for (;;) {
+    if (sys.poll([plan.start, c.POLLIN, signals, c.POLLIN], -1, ready) < 0) continue;
+    const signal = ready[1] ? sys.readSignalfd(signals) : 0;
+    if (typeof signal !== "number") sys.exit(128 + (signal[0] as number));
+    if (!ready[0]) continue;
     const connection = sys.accept(plan.start);
     if (connection === -c.EINTR) continue;
     must(connection, "wait for start");
+    sys.close(signals);
     sys.close(plan.start);
     sys.read(connection, 1);
     return connection;

@@ -85,7 +85,7 @@ function takeListener(socket: number, pid: number, number: number): number {
 function sendListener({ spec, state }: Agent, pid: number, listener: number): void {
   const seccomp = (spec.linux && spec.linux.seccomp) || { defaultAction: "" };
   const path = seccomp.listenerPath as string;
-  const what = `connect to linux.seccomp.listenerPath ${path}`;
+  const what = `failed to connect with seccomp agent at linux.seccomp.listenerPath ${path}`;
   const socket = sys.unixConnect(path, 1);
   if (socket < 0) throw callError(what, socket, "the agent must listen there before the program is started");
   const told = {

@@ -1,18 +1,8 @@
 import * as c from "../lib/consts.ts";
 import { callError, type RuntimeError, runtimeError } from "../lib/errors.ts";
-import {
-  containerDir,
-  getRecord,
-  isAlive,
-  ociState,
-  type Record,
-  readSpec,
-  START_SOCKET,
-  statusOf,
-} from "../state/store.ts";
-import { runHooks } from "./hooks.ts";
-import { killAll } from "./kill.ts";
+import { containerDir, getRecord, isAlive, ociState, readSpec, START_SOCKET, statusOf } from "../state/store.ts";
 import { awaitReadiness, openNotify } from "./notify.ts";
+import { runPoststart } from "./poststart.ts";
 import { nextReport } from "./seccomp.ts";
 
 /** Lets a created container's init go on to its program; returns when the program runs. */
@@ -34,16 +24,6 @@ export function startContainer(id: string): void {
   const answer = nextReport(connection, record.pid, () => ({ spec: readSpec(id), state: ociState(record, "created") }));
   sys.close(connection);
   if (answer !== "") throw (JSON.parse(answer) as { error: RuntimeError }).error;
-  if (record.poststart) runPoststart(record);
+  if (record.poststart) runPoststart(record, readSpec(id));
   if (notify) awaitReadiness(notify, record.pid);
-}
-
-function runPoststart(record: Record): void {
-  const { hooks } = readSpec(record.id);
-  try {
-    runHooks("poststart", hooks && hooks.poststart, ociState(record, "running"));
-  } catch (thrown) {
-    killAll(record);
-    throw thrown;
-  }
 }

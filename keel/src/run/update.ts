@@ -22,7 +22,8 @@ interface Done {
  * Changes limits of a container that is not stopped. `asked` is what changes; the rest stays as config.json has it. A
  * limit that the kernel refuses takes back those that were written before it.
  */
-export function updateContainer(id: string, asked: Resources): void {
+export function updateContainer(id: string, given: Resources): void {
+  const asked = withoutSwapLimit(given);
   const record = getRecord(id);
   if (statusOf(record) === "stopped") throw runtimeError("FailedPrecondition", "container not running");
   const spec = readSpec(id);
@@ -51,6 +52,13 @@ export function updateContainer(id: string, asked: Resources): void {
   if (plan.devices && asked.devices && asked.devices.length > 0)
     attachDeviceProgram(record.cgroups[0] as string, plan.devices, true);
   saveResources(id, spec, merged);
+}
+
+/** Memory and swap together have no limit where memory has none. */
+function withoutSwapLimit(asked: Resources): Resources {
+  const { memory } = asked;
+  if (!memory || String(memory.limit) !== "-1" || memory.swap) return asked;
+  return mergeResources(asked, { memory: { swap: -1 } });
 }
 
 /** New schemas for the container's resctrl group, which must be one that the runtime made. */

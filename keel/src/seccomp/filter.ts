@@ -5,15 +5,17 @@ import { lookup } from "../lib/lookup.ts";
 import { rare } from "../run/rare.ts";
 import type { Seccomp, SeccompRule } from "../spec/types.ts";
 
+const FLAG_SPEC_ALLOW = 4;
+const FLAG_NEW_LISTENER = 8;
+const FLAG_WAIT_KILLABLE = 32;
+
 /** Flags of seccomp(2). */
 const FLAGS: { readonly [name: string]: number } = {
   SECCOMP_FILTER_FLAG_TSYNC: 1,
   SECCOMP_FILTER_FLAG_LOG: 2,
-  SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
-  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW: FLAG_SPEC_ALLOW,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: FLAG_WAIT_KILLABLE,
 };
-const FLAG_NEW_LISTENER = 8;
-const FLAG_WAIT_KILLABLE = 32;
 
 /** Raise when the compiler's output for the same profile changes: old cache files are then not found. */
 const CACHE_VERSION = 2;
@@ -70,7 +72,8 @@ function usesNotify(profile: Seccomp): boolean {
 }
 
 function filterFlags(profile: Seccomp, notify: boolean): number {
-  let flags = notify ? FLAG_NEW_LISTENER : 0;
+  // a profile that says nothing of flags is not to slow its program down, as with runc
+  let flags = (notify ? FLAG_NEW_LISTENER : 0) | (profile.flags ? 0 : FLAG_SPEC_ALLOW);
   const names = profile.flags || [];
   for (let i = 0; i < names.length; i++) {
     const flag = lookup(FLAGS, names[i] as string);

@@ -1,7 +1,7 @@
 import type { Shape } from "./shape.ts";
 
 const hook: Shape = { path: "s!", args: ["s"], env: ["s"], timeout: "u" };
-const mapping: Shape = { containerID: "d!", hostID: "d!", size: "d!" };
+const mapping: Shape = { containerID: "d!", hostID: "d!", size: "u!" };
 const capabilities: Shape = { bounding: ["s"], effective: ["s"], permitted: ["s"], inheritable: ["s"], ambient: ["s"] };
 
 export const processShape: Shape = {
@@ -123,7 +123,7 @@ export const specShape: Shape = {
     netDevices: { "*": { name: "s" } },
     timeOffsets: { "*": { secs: "n", nanosecs: "u" } },
     personality: { domain: "s!", flags: ["s"] },
-    memoryPolicy: { mode: "s!", nodes: "s", flags: ["s"] },
+    memoryPolicy: { mode: "s", nodes: "s", flags: ["s"] },
     intelRdt: { closID: "s", schemata: ["s"], l3CacheSchema: "s", memBwSchema: "s", enableMonitoring: "b" },
   },
 };

@@ -206,7 +206,7 @@ export interface Spec {
 
 /** set_mempolicy(2) of the container's processes. */
 export interface MemoryPolicy {
-  readonly mode: string;
+  readonly mode?: string;
   readonly nodes?: string;
   readonly flags?: readonly string[];
 }

@@ -147,6 +147,7 @@ function checkLinux(spec: Spec, problems: string[]): void {
     }
   }
   checkSysctl(linux.sysctl || {}, types, problems);
+  checkNameTwice(spec, problems);
   if (linux.resources) checkResources(linux.resources, "linux.resources.", problems);
 }
 
@@ -211,6 +212,17 @@ function checkSysctl(
     if (needs === "") problems.push(`linux.sysctl["${name}"]: is not namespaced, it would change the host`);
     else if (!types[needs])
       problems.push(`linux.sysctl["${name}"]: needs a new ${needs} namespace in linux.namespaces`);
+  }
+}
+
+/** One of the two would win, and nobody could say which. */
+function checkNameTwice(spec: Spec, problems: string[]): void {
+  const sysctl = (spec.linux && spec.linux.sysctl) || {};
+  for (const name in sysctl) {
+    const field = name.replace(/\//g, ".").replace(/^kernel\./, "");
+    const given = field === "hostname" ? spec.hostname : field === "domainname" ? spec.domainname : undefined;
+    if (given && given !== sysctl[name])
+      problems.push(`linux.sysctl["${name}"]: is "${sysctl[name]}", but ${field} is "${given}"`);
   }
 }
 
