@@ -147,3 +147,71 @@ t("save: refuses a terminal, and a layout without a directory", () => {
   assert.equal(none.code, 1);
   assert.match(none.err, /a directory is needed/);
 });
+
+/** Path, type and mode, owner, size, link of every member, sorted. */
+function listed(tar: string): readonly string[] {
+  const out = tool("tar", "--numeric-owner", "--full-time", "-tvf", tar);
+  return out
+    .trim()
+    .split("\n")
+    .map((line) => line.replace(/ \d{4}-\d\d-\d\d [\d:.]+/, ""))
+    .sort();
+}
+
+t("export: a stopped and a running container give their files, without what is mounted", () => {
+  tool("umoci", "unpack", "--image", `${layout}:second`, at("bundle"));
+  tool("sh", "-c", `cd ${at("bundle/rootfs")} && tar --sort=name --numeric-owner -cf ${at("want.tar")} *`);
+  const made = ok(store.berth("create", "--network", "none", "second", "true")).trim();
+  ok(store.berth("export", "-o", at("made.tar"), made));
+  assert.deepEqual(listed(at("made.tar")), listed(at("want.tar")));
+  const script = "echo data >/vol/file; echo own >/etc/own; rm /etc/abs; echo -n >/-x; touch '/two\nlines'; sleep 1000";
+  const run = ["run", "-d", "--network", "none", "-v", "/vol", "second", "sh", "-c", `${script}`];
+  const id = ok(store.berth(...run)).trim();
+  while (!/own/.test(store.berth("exec", id, "ls", "/etc", "/two*").out));
+  const running = execFileSync(BERTH, ["export", id], { env: store.env, maxBuffer: 1 << 28 });
+  writeFileSync(at("running.tar"), running);
+  ok(store.berth("stop", "-t", "0", id));
+  ok(store.berth("export", "--output", at("stopped.tar"), id));
+  assert.deepEqual(listed(at("running.tar")), listed(at("stopped.tar")));
+  const names = tool("tar", "-tf", at("stopped.tar")).split("\n");
+  for (const name of ["etc/own", "-x", "vol/", "proc/", "bin/su-busybox"]) assert.ok(names.includes(name), name);
+  for (const name of ["etc/abs", "vol/file", "proc/1/"]) assert.ok(!names.includes(name), name);
+  ok(store.berth("rm", "-v", made, id));
+  assert.equal(store.berth("export", "-o", at("none.tar"), id).code, 1);
+  assert.equal(existsSync(at("none.tar")), false);
+  assert.equal(spawnSync("ls", ["-A", join(store.dir, "run/x")], { encoding: "utf8" }).stdout, "");
+});
+
+t("import: of a file and a compressed pipe, with changes; what was exported runs", async () => {
+  await using own = new Store();
+  ok(own.berth("load", "-q", "-i", layout));
+  const id = ok(own.berth("create", "--network", "none", "second", "true")).trim();
+  ok(own.berth("export", "-o", at("root.tar"), id));
+  const changes = ["-c", 'CMD ["cat", "/www/new"]', "-c", "ENV PATH=/bin A=1", "--change", "LABEL from=import"];
+  const made = ok(own.berth("import", ...changes, "-m", "by hand", at("root.tar"), "app:1"));
+  assert.match(made, /^sha256:[0-9a-f]{64}\n$/);
+  assert.equal(ok(own.berth("run", "--rm", "--network", "none", "app:1")), "new\n");
+  assert.equal(
+    ok(own.berth("image", "inspect", "-f", "{{.Config.Labels.from}} {{index .Config.Env 1}}", "app:1")),
+    "import A=1\n",
+  );
+  assert.equal(ok(own.berth("history", "--format", "{{.Comment}}", "app:1")), "by hand\n");
+  tool("gzip", "-k", at("root.tar"));
+  const input = readFileSync(at("root.tar.gz"));
+  const piped = spawnSync(BERTH, ["import", "-", "app:2"], { env: own.env, input, encoding: "utf8" });
+  assert.equal(piped.status, 0, piped.stderr);
+  const layerOf = (name: string): string => ok(own.berth("image", "inspect", "-f", "{{index .RootFS.Layers 0}}", name));
+  assert.equal(layerOf("app:2"), layerOf("app:1"));
+  writeFileSync(at("text"), "no tar at all\n".repeat(1000));
+  for (const [args, want] of [
+    [[at("text")], /^berth: /],
+    [[at("missing")], /^berth: import .*missing: ENOENT\n/],
+    [["-c", "RUN true", at("root.tar")], /^berth: apply change "RUN true": RUN changes no setting/],
+    [[at("root.tar"), "Upper/Case"], /^berth: /],
+  ] as const) {
+    const ran = own.berth("import", ...args);
+    assert.equal(ran.code, 1, args.join(" "));
+    assert.match(ran.err, want);
+  }
+  assert.equal(ok(own.berth("images", "-q")).trim().split("\n").length, 4);
+});

@@ -109,7 +109,10 @@ test("completion: commands, flags, values and names by position", async () => {
     [["--de"], ["--debug"]],
     [["--root", "/x", "ru"], ["run"]],
     [["cont"], ["container"]],
-    [["container", "ex"], ["exec"]],
+    [
+      ["container", "ex"],
+      ["exec", "export"],
+    ],
     [
       ["run", "--pu"],
       ["--publish", "--pull"],

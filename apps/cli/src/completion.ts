@@ -111,6 +111,7 @@ async function argumentCandidates(argument: string, known: KnownNames, fits: Fit
   if (argument.startsWith("SHELL")) return fits(SHELLS);
   if (argument.startsWith("CONTAINER")) return fits(await known.containers());
   if (argument.startsWith("IMAGE") || argument.startsWith("[REPOSITORY")) return fits(await known.images());
+  if (argument.startsWith("FILE")) return [FILES];
   if (argument.startsWith("NAME")) return fits([...(await known.containers()), ...(await known.images())]);
   return [];
 }

@@ -42,7 +42,8 @@ export async function spool(
     }
   };
   try {
-    const input = createReadStream("", { fd: source, autoClose: false });
+    // Whoever shares standard input may have made it non-blocking: only process.stdin waits then.
+    const input = source === 0 ? process.stdin : createReadStream("", { fd: source, autoClose: false });
     const { head, body } = await peek(input);
     const settings = options.signal === undefined ? {} : { signal: options.signal };
     const decoder = await openDecoder(path, detectCompression(head));

@@ -34,6 +34,9 @@ export const isBusy = (name: string, action: string): BerthError =>
     hint: "wait for it",
   });
 
+export const exportFailed = (name: string, why: string): BerthError =>
+  new BerthError("Unavailable", `export container ${name}: ${why}`);
+
 export const noRecord = (name: string): BerthError =>
   new BerthError(
     "DataLoss",

@@ -15,6 +15,7 @@ import { attach } from "./attach.ts";
 import { type Context, runtimeRoot } from "./context.ts";
 import { create } from "./create.ts";
 import { exec } from "./exec.ts";
+import { exportContainer } from "./export.ts";
 import { info } from "./info.ts";
 import { inspect, list, logs } from "./list.ts";
 import { pruneContainers, pruneImages, pruneVolumes } from "./prune.ts";
@@ -43,6 +44,8 @@ export function openEngine(options: EngineOptions = {}): Engine {
     pull: (ref, pullOptions) => ctx.images.pull(ref, pullOptions),
     load: (path, loadOptions) => ctx.images.load(path, loadOptions),
     save: (refs, target, signal) => ctx.images.save(refs, target, signal),
+    import: (path, name, importOptions) => ctx.images.import(path, name, importOptions),
+    export: (ref, target, signal) => exportContainer(ctx, ref, target, signal),
     images: () => ctx.images.list(),
     image: (ref) => ctx.images.get(ref),
     findImage: (ref) => ctx.images.find(ref),

@@ -1,5 +1,5 @@
 import type { BoundPort, ContainerMount, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
-import type { Image, PullOptions, SaveTarget } from "@berth/images";
+import type { Image, ImportOptions, PullOptions, SaveTarget } from "@berth/images";
 import type { ExitRecord } from "@berth/protocol";
 import type { Pushed, PushOptions, Remotes } from "@berth/remotes";
 import type { Repositories } from "@berth/repositories";
@@ -131,6 +131,11 @@ export interface HistoryEntry {
   readonly sizeBytes: number;
 }
 
+/** Where an exported file system goes. A file appears when it is whole. */
+export type ExportTarget =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "stream"; readonly write: (data: Uint8Array) => Promise<void> };
+
 /** What is on the disk, bytes. */
 export interface DiskUsage {
   readonly images: readonly {
@@ -175,6 +180,10 @@ export interface Engine extends AsyncDisposable {
   load(path: string, options?: PullOptions): Promise<readonly Image[]>;
   /** Writes images as an OCI layout or an archive. */
   save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void>;
+  /** Makes an image of one layer from a root file system in a tar. */
+  import(path: string, name: string | undefined, options: ImportOptions): Promise<Image>;
+  /** Writes a container's file system as a tar, without what is mounted in it. */
+  export(ref: string, target: ExportTarget, signal?: AbortSignal): Promise<void>;
   images(): readonly Image[];
   image(ref: string): Image;
   findImage(ref: string): Image | undefined;

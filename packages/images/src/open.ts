@@ -7,7 +7,7 @@ import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
 import { ambiguous, inUse, inUseRunning, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
 import * as store from "./store.ts";
-import type { Image, Images, Pruned, PullOptions, SaveTarget } from "./types.ts";
+import type { Image, Images, ImportOptions, Pruned, PullOptions, SaveTarget } from "./types.ts";
 
 const MAX_LAYER_BYTES = 64 * 1024 ** 3;
 
@@ -94,6 +94,13 @@ class ImageStore implements Images {
     using _hold = this.#state.hold(images.flatMap(({ image }) => blobsOf(image)));
     const { save } = await import("./save.ts");
     await save(images, target, { content: this.#stores.content, signal });
+  }
+
+  async import(path: string, name: string | undefined, options: ImportOptions): Promise<Image> {
+    const full = name === undefined ? undefined : formatReference(this.#toPush(name));
+    const { importTar } = await import("./import.ts");
+    const id = await importTar(path, full, this.#target(), options);
+    return this.#read(id, id);
   }
 
   find(ref: string): Image | undefined {

@@ -50,6 +50,16 @@ export type SaveTarget =
       readonly format: ArchiveFormat;
     };
 
+export interface ImportOptions {
+  /** Dockerfile instructions that settings are made from. */
+  readonly changes: readonly string[];
+  /** Comment of the only step of the image's history. */
+  readonly message?: string | undefined;
+  /** `os/arch[/variant]`; default: this host. */
+  readonly platform?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface Pruned {
   readonly untagged: readonly string[];
   /** Ids of images and chain ids of layers. */
@@ -73,6 +83,12 @@ export interface Images {
    * @throws {BerthError} NotFound; DataLoss if the store's bytes are not what they were
    */
   save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void>;
+  /**
+   * Makes an image of one layer from a root file system in a tar (plain, gzip or zstd; a file, or `-` for stdin).
+   *
+   * @param name undefined: it gets none
+   */
+  import(path: string, name: string | undefined, options: ImportOptions): Promise<Image>;
   /** By name (normalised as docker does), `name@digest`, id or unique id prefix (≥ 4 hex digits). */
   find(ref: string): Image | undefined;
   /** As find, but throws NotFound with docker's wording and a hint. */

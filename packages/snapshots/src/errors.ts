@@ -7,6 +7,9 @@ export const noParent = (parent: Digest): BerthError =>
     hint: "the image was removed meanwhile: pull it again",
   });
 
+export const noSnapshot = (key: string): BerthError =>
+  new BerthError("NotFound", `find snapshot ${key}: no such snapshot`);
+
 /** A layer cannot go yet. */
 export const layerInUse = (chainId: Digest, why: string): BerthError =>
   new BerthError("FailedPrecondition", `remove layer ${chainId}: ${why}`);

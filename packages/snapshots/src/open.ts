@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { BerthError, isCode } from "@berth/base";
+import { isCode } from "@berth/base";
 import type { Digest } from "@berth/oci";
 import type { State } from "@berth/state";
-import { badRoot, layerInUse, noParent, translate } from "./errors.ts";
+import { badRoot, layerInUse, noParent, noSnapshot, translate } from "./errors.ts";
 import { listDirs, makeDirs, removeTree, syncFileSystem, usageOf } from "./files.ts";
-import { planMount } from "./plan.ts";
+import { planMount, planView } from "./plan.ts";
 import * as store from "./store.ts";
 import type { SnapshotMount, Snapshots } from "./types.ts";
 
@@ -80,6 +80,12 @@ class OverlaySnapshots implements Snapshots {
     );
   }
 
+  view(key: string): SnapshotMount {
+    const row = store.findSnapshot(this.#state.db, "writable", key);
+    if (row === undefined) throw noSnapshot(key);
+    return planView(store.listChain(this.#state.db, row.n).map((n) => `${this.#dir(n)}/fs`));
+  }
+
   async remove(key: string): Promise<void> {
     const row = store.findSnapshot(this.#state.db, "writable", key);
     if (row === undefined) return;
@@ -131,7 +137,7 @@ class OverlaySnapshots implements Snapshots {
 
   async usage(key: string): Promise<number> {
     const row = store.findSnapshot(this.#state.db, "writable", key);
-    if (row === undefined) throw new BerthError("NotFound", `measure snapshot ${key}: no such snapshot`);
+    if (row === undefined) throw noSnapshot(key);
     return usageOf(`${this.#dir(row.n)}/fs`);
   }
 

@@ -33,6 +33,12 @@ export interface Snapshots {
   }): Promise<void>;
   /** Makes (or finds) the writable snapshot `key` on `parent`; returns its mount. Nothing is mounted. */
   prepare(key: string, parent: Digest | undefined): SnapshotMount;
+  /**
+   * A read-only mount of what the writable snapshot shows; nothing may write to it meanwhile.
+   *
+   * @throws {BerthError} NotFound
+   */
+  view(key: string): SnapshotMount;
   /** Idempotent. Must not be mounted any more. */
   remove(key: string): Promise<void>;
   /** @throws FailedPrecondition when another snapshot stands on it or a process holds it. Idempotent when absent. */

@@ -27,6 +27,51 @@ export const save = command({
   },
 });
 
+export const exportCommand = command({
+  name: "export",
+  also: ["container export"],
+  args: ["CONTAINER"],
+  doc: "write a container's file system as a tar, without volumes and other mounts",
+  example: "berth export -o root.tar web",
+  flags: {
+    output: { type: "string", short: "o", value: "FILE", complete: "file", doc: "default: stdout" },
+  },
+  run: async (context, [ref = ""], flags) => {
+    if (flags.output === undefined) refuseTerminal("export");
+    const target =
+      flags.output === undefined
+        ? ({ kind: "stream", write: context.stdout } as const)
+        : ({ kind: "file", path: flags.output } as const);
+    const engine = await context.engine();
+    using router = routeSignals();
+    await engine.export(ref, target, router.signal);
+    return {};
+  },
+});
+
+export const importCommand = command({
+  name: "import",
+  also: ["image import"],
+  args: ["FILE|-", "[REPOSITORY[:TAG]]"],
+  doc: "make an image from a root file system in a tar (plain, gzip or zstd)",
+  example: "berth import -c 'CMD [\"/bin/sh\"]' root.tar app:1",
+  flags: {
+    change: { type: "list", short: "c", value: "INSTRUCTION", doc: "Dockerfile instruction such as 'ENV A=1'" },
+    message: { type: "string", short: "m", doc: "comment in the image's history" },
+    platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: this host's" },
+  },
+  run: async (context, [path = "", name], flags) => {
+    if (path === "-" && process.stdin.isTTY) {
+      throw usageError("requested import from stdin, but stdin is a terminal", "import", 1);
+    }
+    const engine = await context.engine();
+    using router = routeSignals();
+    const { change, message, platform } = flags;
+    const image = await engine.import(path, name, { changes: change, message, platform, signal: router.signal });
+    return { text: `${image.id}\n` };
+  },
+});
+
 function saveTarget(context: Context, format: string, output: string | undefined): SaveTarget {
   if (format === "oci-dir") {
     if (output === undefined) throw badValue(format, "--format", "a directory is needed: --output DIR");

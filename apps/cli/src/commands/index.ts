@@ -1,5 +1,5 @@
 import type { Command } from "../command.ts";
-import { save } from "./archives.ts";
+import { exportCommand, importCommand, save } from "./archives.ts";
 import { artifactPull, artifactPush } from "./artifact.ts";
 import { systemDf } from "./df.ts";
 import { exec } from "./exec.ts";
@@ -43,6 +43,8 @@ export const COMMANDS: readonly Command[] = [
   copy,
   load,
   save,
+  importCommand,
+  exportCommand,
   rmi,
   untag,
   history,
