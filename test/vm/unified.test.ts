@@ -14,10 +14,6 @@ const WITHOUT = [
   // perl, procps, /usr/bin/env and files of a distribution
   "keel/test/service.test.ts",
   "keel/test/security/fds.test.ts",
-  // exec's final CPU affinity is not kept on Linux 6.1 with cgroup v2
-  "keel/test/process.test.ts",
-  // what is wrong with a document is wrong everywhere
-  "keel/test/fuzz.test.ts",
   // a thousand rounds, and a compiler
   "keel/test/security/race.test.ts",
   // hundreds of containers, for which an emulated machine is too slow
