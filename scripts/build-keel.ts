@@ -29,6 +29,8 @@ const SIZE_LIMIT = 1_572_864;
 const COLD: readonly string[] = ["events", "mounts", "plan", "rare", "spec", "systemd", "update"];
 /** What the engine would keep for every function: lines for tracebacks (which tell names without them) and file names. */
 const WITHOUT: readonly string[] = ["DUK_USE_PC2LINE", "DUK_USE_FUNC_FILENAME_PROPERTY"];
+/** Built-in functions that are values instead of objects: 40 KiB less in every process. */
+const WITH: readonly string[] = ["DUK_USE_LIGHTFUNC_BUILTINS"];
 /** Sources that are no part of the binary. */
 const TOOLS: readonly string[] = ["compile.c"];
 
@@ -104,8 +106,9 @@ async function compile(source: string, flags: readonly string[]): Promise<string
 function writeDuktapeConfig(): void {
   const packaged = readFileSync(join(DUKTAPE, "duk_config.h"), "utf8");
   const last = packaged.lastIndexOf("#endif");
-  const without = WITHOUT.map((option) => `#undef ${option}\n`).join("");
-  const text = `${packaged.slice(0, last)}${without}${packaged.slice(last)}`;
+  const without = [...WITHOUT, ...WITH].map((option) => `#undef ${option}\n`);
+  const choices = [...without, ...WITH.map((option) => `#define ${option}\n`)].join("");
+  const text = `${packaged.slice(0, last)}${choices}${packaged.slice(last)}`;
   writeIfChanged(join(OBJECTS, "duk_config.h"), text);
 }
 

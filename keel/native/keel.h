@@ -27,6 +27,7 @@ void keel_register(duk_context *ctx, const struct keel_function *table);
 void keel_register_program(duk_context *ctx);
 void keel_register_text(duk_context *ctx);
 void keel_register_process(duk_context *ctx);
+void keel_register_pages(duk_context *ctx);
 void keel_register_signals(duk_context *ctx);
 void keel_register_files(duk_context *ctx);
 void keel_register_paths(duk_context *ctx);

@@ -93,6 +93,9 @@ interface Sys {
   /** Number of a system call on this machine by name (libseccomp's table), or negative. */
   syscallNumber(name: string): number;
 
+  /** The program's read-only pages leave this process's memory until they are used again. */
+  dropPages(): Errno;
+
   // --- signals
   /** how: 0 block, 1 unblock, 2 set. */
   sigprocmask(how: number, signals: readonly number[]): Errno;

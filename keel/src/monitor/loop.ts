@@ -25,6 +25,9 @@ const STALL_LIMIT_MS = 10_000;
 /** The client that owns the container decides its pace as the reader of any pipe does (`berth run … | less`). */
 const OWNER_STALL_LIMIT_MS = 3_600_000;
 
+/** After this long without anything to do the monitor gives back what it does not need while it waits. */
+const REST_MS = 2000;
+
 /** What a poll result belongs to. */
 type Watched = "signals" | "listener" | "input" | Output | Client;
 
@@ -34,11 +37,17 @@ export function runLoop(w: World, first: readonly Action[]): Finish {
   const fds: number[] = [];
   const watched: Watched[] = [];
   const ready: number[] = [];
+  let rested = false;
   while (!finish) {
     const now = nowMs();
     watch(w, now, fds, watched);
     ready.length = 0;
-    const count = sys.poll(fds, timeout(w, now), ready);
+    const wait = timeout(w, now);
+    const resting = wait < 0 && !rested;
+    const count = sys.poll(fds, resting ? REST_MS : wait, ready);
+    // nothing for a while: what start-up touched of the program's file need not count as ours
+    if (resting && count === 0) sys.dropPages();
+    rested = count === 0 && (rested || resting);
     if (count > 0) finish = serve(w, watched, ready);
     if (!finish) finish = onTime(w, count > 0);
   }
