@@ -43,7 +43,7 @@ export function runLoop(w: World, first: readonly Action[]): Finish {
     watch(w, now, fds, watched);
     ready.length = 0;
     const wait = timeout(w, now);
-    const resting = wait < 0 && !rested;
+    const resting: boolean = wait < 0 && !rested;
     const count = sys.poll(fds, resting ? REST_MS : wait, ready);
     // nothing for a while: what start-up touched of the program's file need not count as ours
     if (resting && count === 0) sys.dropPages();
