@@ -26,7 +26,7 @@ const CC = MUSL ? "musl-gcc" : GCC;
 /** The product promises a small runtime (docs/PROMISES.md); one that grew is a mistake to look at, not to ship. */
 const SIZE_LIMIT = 1_572_864;
 /** Modules of what is asked for now and then: kept deflated, since they are inflated in less than they take. */
-const COLD: readonly string[] = ["events", "mounts", "plan", "rare", "spec", "systemd", "update"];
+const COLD: readonly string[] = ["checkpoint", "events", "mounts", "plan", "rare", "spec", "systemd", "update"];
 /** What the engine would keep for every function: lines for tracebacks (which tell names without them) and file names. */
 const WITHOUT: readonly string[] = ["DUK_USE_PC2LINE", "DUK_USE_FUNC_FILENAME_PROPERTY"];
 /** Built-in functions that are values instead of objects: 40 KiB less in every process. */

@@ -186,6 +186,10 @@ ensure_dependencies() {
 
 # ---- the guests' kernels for ./run-tests vm: unpacked only, so that this machine's own boot stays as it is
 
+# what the guests load: overlay for layers, the others for CRIU, which asks them about sockets and locks networks
+GUEST_MODULES="overlay af_packet_diag inet_diag netlink_diag raw_diag tcp_diag udp_diag unix_diag
+  libcrc32c nfnetlink nf_tables nf_conntrack nf_conntrack_netlink nf_defrag_ipv4 nf_defrag_ipv6"
+
 # .tools/vm/kernel from this machine's release, .tools/vm/older from the one before it (group kernel@SUITE)
 ensure_guest_kernels() {
   [ "$ARCH" = x64 ] || return 0
@@ -195,7 +199,8 @@ ensure_guest_kernels() {
 }
 ensure_guest_kernel() { # NAME METAPACKAGE [SUITE]
   key="$2${3:+ of $3}"
-  if is_marked "vm.$1" "$key" && [ -f "$TOOLS/vm/$1/vmlinuz" ]; then return 0; fi
+  modules="$key with $(echo $GUEST_MODULES)"
+  if is_marked "vm.$1" "$modules" && [ -f "$TOOLS/vm/$1/vmlinuz" ]; then return 0; fi
   step 1 "fetching a kernel for the test guest ($key)"
   work=$TOOLS/fetch.vm
   rm -rf "$work" "${TOOLS:?}/vm/$1"
@@ -203,7 +208,7 @@ ensure_guest_kernel() { # NAME METAPACKAGE [SUITE]
   # The tests in the guest are skipped without it, and say so: no reason to refuse the others.
   if fetch_kernel "$2" "${3-}"; then
     mv "$work/out" "$TOOLS/vm/$1"
-    mark "vm.$1" "$key"
+    mark "vm.$1" "$modules"
     step_done
   else
     printf 'not to be had\n' >&2
@@ -220,7 +225,10 @@ fetch_kernel() { # METAPACKAGE [SUITE]: the image, and the modules that the gues
   # shellcheck disable=SC2086
   (cd "$work" && apt-get $of_suite -q download "$image") >>"$LOG" 2>&1 9>&- </dev/null || return 1
   dpkg-deb -x "$work"/*.deb "$work/root" >>"$LOG" 2>&1 || return 1
-  mv "$work"/root/boot/vmlinuz-* "$work/out/vmlinuz" && find "$work/root" -name 'overlay.ko*' -exec mv {} "$work/out/" \;
+  for module in $GUEST_MODULES; do
+    find "$work/root" -name "$module.ko*" -exec mv {} "$work/out/" \;
+  done
+  mv "$work"/root/boot/vmlinuz-* "$work/out/vmlinuz"
 }
 # Fetches the lists of another suite from this machine's own mirror into a place of their own; $of_suite names it to apt.
 list_suite() { # SUITE

@@ -5,8 +5,9 @@
 export PATH=/bin HOME=/root
 if [ ! -e /moved ]; then
   mount -t devtmpfs dev /dev
-  for module in /modules/*; do
-    [ ! -e "$module" ] || insmod "$module"
+  # twice: those that need another one, whose name comes later
+  for module in /modules/* /modules/*; do
+    [ ! -e "$module" ] || insmod "$module" 2>/dev/null
   done
   if [ -e /dev/nvme0n1 ]; then
     mount -t ext4 /dev/nvme0n1 /newroot

@@ -4,7 +4,15 @@ import { basename, dirname, join } from "node:path";
 
 const REPO = join(import.meta.dirname, "../..");
 /** Programs of this machine that suites use in the guest, where they are there. */
-const PROGRAMS: readonly string[] = ["/sbin/apparmor_parser", "/bin/bash", "/usr/bin/setpriv"];
+const PROGRAMS: readonly string[] = [
+  "/sbin/apparmor_parser",
+  "/bin/bash",
+  "/usr/bin/setpriv",
+  // and what it saves a tmpfs with, for which busybox's tar lacks options
+  "/usr/sbin/criu",
+  "/bin/tar",
+  "/bin/gzip",
+];
 
 /**
  * Fills a directory with what the guest boots into: busybox, Node.js, kernel modules, and of this repository what the

@@ -3,10 +3,18 @@ import { context } from "../lib/context.ts";
 import { envValue } from "../lib/env.ts";
 import { requireDescriptors } from "../lib/fds.ts";
 import { runCommand } from "../lib/report.ts";
-import { createContainer } from "../run/create.ts";
+import {
+  completeDraft,
+  createContainer,
+  makeContainerCgroups,
+  makeFirstCgroups,
+  prepareRecord,
+  undoCreate,
+} from "../run/create.ts";
 import { attend, openSignals } from "../run/foreground.ts";
 import { deleteContainer } from "../run/kill.ts";
 import { awaitReadiness, passReady } from "../run/notify.ts";
+import { planCreate } from "../run/plan.ts";
 import { runPoststart } from "../run/poststart.ts";
 
 const FLAGS = {
@@ -75,4 +83,18 @@ function listenFds(): number {
   return numberFlag("LISTEN_FDS", envValue(env, "LISTEN_FDS"), 1000);
 }
 
-runCommand(create, 1);
+/** Restore makes a container too, with CRIU in the place of our init. */
+function restore(): never {
+  globalThis.keelMaking = {
+    planCreate,
+    makeFirstCgroups,
+    makeContainerCgroups,
+    completeDraft,
+    prepareRecord,
+    undoCreate,
+  };
+  sys.loadModule("checkpoint");
+  return sys.exit(0);
+}
+
+runCommand(context().command === "restore" ? restore : create, 1);

@@ -18,6 +18,9 @@ const MODULES: { readonly [command: string]: string } = {
   resume: "control",
   ps: "control",
   update: "update",
+  checkpoint: "checkpoint",
+  // by way of what it has in common with create
+  restore: "create",
   events: "events",
   plan: "plan",
   mounts: "mounts",
@@ -44,6 +47,8 @@ OCI runtime:
   pause ID, resume ID   freeze and thaw
   update [-r FILE|-] [--memory N] [--cpu-quota N] … ID   change limits
   events [--interval 5s] [--stats] ID   print what the container uses, and kills for lack of memory
+  checkpoint [--image-path DIR] [--leave-running] … ID   save a running container with CRIU, as runc does
+  restore [--image-path DIR] [-b BUNDLE] [-d] [--pid-file F] [--console-socket S] … ID   let it go on from there
   spec [-b BUNDLE] [--rootless]   write a config.json to start from
   features              print what this runtime supports as JSON
   mounts add|remove ID FILE   change the mounts of a running container (a JSON array as in config.json)

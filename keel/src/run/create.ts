@@ -66,7 +66,7 @@ export interface Created {
 }
 
 /** What has to be undone when a create fails, filled while it goes on. */
-interface Undo {
+export interface Undo {
   readonly id: string;
   readonly hostMount: HostMount | undefined;
   readonly cgroups: string[];
@@ -170,7 +170,7 @@ function announce(options: CreateOptions, record: Record): void {
  * Init is born in a version 2 cgroup, the path of which this returns, and moves itself into those of version 1 while it
  * builds its root.
  */
-function makeFirstCgroups(plan: CreatePlan, undo: Undo, all: boolean): string {
+export function makeFirstCgroups(plan: CreatePlan, undo: Undo, all: boolean): string {
   const { hybrid } = plan.cgroup;
   if (hybrid) makeCgroups({ dirs: [hybrid], delegate: [], devices: undefined, hybrid: undefined }, undo.cgroups);
   if (all) makeContainerCgroups(plan, undo, -1);
@@ -192,7 +192,7 @@ function handNetDevices(devices: NetDevices, pid: number): void {
   sys.close(devices.socket);
 }
 
-function makeContainerCgroups(plan: CreatePlan, undo: Undo, pid: number): void {
+export function makeContainerCgroups(plan: CreatePlan, undo: Undo, pid: number): void {
   const { scope, cgroup } = plan;
   const { devices, hybrid } = cgroup;
   if (scope) {
@@ -240,7 +240,7 @@ function closeAll(fds: readonly number[]): void {
   for (let i = 0; i < fds.length; i++) if ((fds[i] as number) >= 0) sys.close(fds[i] as number);
 }
 
-function completeDraft(draft: Draft, pid: number, { cgroups, resctrl }: Undo): Record {
+export function completeDraft(draft: Draft, pid: number, { cgroups, resctrl }: Undo): Record {
   const stat = processStat(pid);
   if (!stat) throw runtimeError("Internal", "start the container's init: it ended at once");
   draft.pid = pid;
@@ -251,7 +251,7 @@ function completeDraft(draft: Draft, pid: number, { cgroups, resctrl }: Undo): R
 }
 
 /** Everything but the rename that makes the container known: init is busy meanwhile. */
-function prepareRecord(record: Record, config: string): void {
+export function prepareRecord(record: Record, config: string): void {
   const path = configPath(record.id);
   const flags = c.O_WRONLY | c.O_CREAT | c.O_NOFOLLOW;
   must(sys.writeFileAt(c.AT_FDCWD, path, config, flags, 0o600), "keep a copy of config.json");
@@ -286,7 +286,7 @@ function initDied(pid: number): RuntimeError {
 }
 
 /** Back to nothing: processes, cgroups, state directory. */
-function undoCreate(undo: Undo): void {
+export function undoCreate(undo: Undo): void {
   if (undo.pid > 0) {
     sys.kill(undo.pid, c.SIGKILL);
     const left = undo.cgroups[0] === undefined ? [] : listProcesses(undo.cgroups[0]);
