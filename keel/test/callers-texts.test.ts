@@ -146,6 +146,12 @@ t("config.json: a mapping of all ids but the last; a name that its sysctl contra
     s.domainname = "one";
     s.linux.sysctl = { "kernel.domainname": "two" };
   });
+  assert.match(
+    config((s) => {
+      s.linux.sysctl = { "kernel/hostname": "two" };
+    }),
+    /use the field hostname/,
+  );
   assert.match(twice, /linux\.sysctl\["kernel\.domainname"\]: is "two", but domainname is "one"/);
 });
 

@@ -4,7 +4,7 @@ import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type Bundle, bundle, type Loose, run, skip } from "./harness.ts";
+import { type Bundle, bundle, keel, type Loose, run, skip, sleeping, state } from "./harness.ts";
 
 /** A directory beside the rootfs whose files have the owners their names say, mounted at /data. */
 function withData(owners: readonly number[], mount: Loose, change: (spec: Loose) => void = () => {}): Bundle {
@@ -49,6 +49,18 @@ test("idmap: the container's user namespace is the default, and what is made has
   assert.equal(ran.code, 0, ran.err);
   assert.deepEqual(ran.out.trim().split("\n"), ["f0 0:0", "f1000 1000:1000", "new 0"]);
   assert.equal(ownerOnDisk(made), "0");
+});
+
+test("idmap: a joined user namespace gives its mappings when config.json has none", { skip }, () => {
+  const target = sleeping(inUser);
+  const path = `/proc/${(state(target.id) as Loose).pid}/ns/user`;
+  const made = withData([0, 1000], { options: ["rbind", "idmap"] }, (spec) => {
+    spec.linux.namespaces.push({ type: "user", path });
+  });
+  const ran = run(made);
+  keel("delete", "-f", target.id);
+  assert.equal(ran.code, 0, ran.err);
+  assert.deepEqual(ran.out.trim().split("\n"), ["f0 0:0", "f1000 1000:1000", "new 0"]);
 });
 
 test("idmap: crun's ranges in the option, absolute and relative to the container", { skip }, () => {

@@ -1,6 +1,6 @@
 import { runtimeError } from "../lib/errors.ts";
 import type { MountOptions } from "../lib/mountopts.ts";
-import type { IdMapping, Spec, SpecMount } from "../spec/types.ts";
+import type { IdMapping, Namespace, Spec, SpecMount } from "../spec/types.ts";
 import type { IdMap } from "./steps.ts";
 
 function invalid(field: string, rule: string): unknown {
@@ -24,12 +24,23 @@ export function planIdMap(
   const container = { uid: linux.uidMappings || [], gid: linux.gidMappings || [] };
   let maps = named ? own : container;
   if (options.idmapRanges !== "") maps = parseRanges(options.idmapRanges, container, `${field}.options`);
+  const joined = named || options.idmapRanges !== "" ? "" : joinedUser(linux);
+  if (joined !== "" && maps.uid.length === 0) return { uid: [], gid: [], namespace: joined, recursive };
   if (maps.uid.length === 0 || maps.gid.length === 0)
     throw invalid(
       `${field}.uidMappings`,
       "an idmapped mount needs uidMappings and gidMappings, its own or those of linux.namespaces' user namespace",
     );
   return { uid: maps.uid, gid: maps.gid, recursive };
+}
+
+/** Path of the user namespace that the container joins, "" for none. */
+function joinedUser({ namespaces = [] }: NonNullable<Spec["linux"]>): string {
+  for (let i = 0; i < namespaces.length; i++) {
+    const { type, path } = namespaces[i] as Namespace;
+    if (type === "user") return path || "";
+  }
+  return "";
 }
 
 interface Maps {

@@ -4,6 +4,8 @@ import type { IdMapping } from "../spec/types.ts";
 export interface IdMap {
   readonly uid: readonly IdMapping[];
   readonly gid: readonly IdMapping[];
+  /** Then the mappings are those of this user namespace, and the lists are empty. */
+  readonly namespace?: string;
   /** The mounts below as well. */
   readonly recursive: boolean;
 }

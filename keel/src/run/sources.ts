@@ -45,7 +45,7 @@ export function openSource(path: string, recursive: boolean): number {
 }
 
 function mapOwners(tree: number, idmap: IdMap, source: string, namespaces: { [mappings: string]: number }): void {
-  const key = JSON.stringify([idmap.uid, idmap.gid]);
+  const key = JSON.stringify([idmap.namespace, idmap.uid, idmap.gid]);
   if (namespaces[key] === undefined) namespaces[key] = mappedNamespace(idmap);
   const flags = c.AT_EMPTY_PATH | (idmap.recursive ? c.AT_RECURSIVE : 0);
   const result = sys.mountSetattr(tree, "", flags, c.MOUNT_ATTR_IDMAP, 0, 0, namespaces[key] as number);
@@ -57,8 +57,9 @@ function mapOwners(tree: number, idmap: IdMap, source: string, namespaces: { [ma
     );
 }
 
-/** A user namespace that is there for its mappings only. */
+/** The one that the container joins, else one that is there for its mappings only. */
 function mappedNamespace(idmap: IdMap): number {
+  if (idmap.namespace) return must(sys.open(idmap.namespace, c.O_RDONLY, 0), `open ${idmap.namespace}`);
   const [mine, theirs] = mustGet(sys.socketpair(1), "make a socket pair");
   const pid = sys.clone(c.CLONE_NEWUSER, -1);
   if (pid === 0) {

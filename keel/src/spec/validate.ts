@@ -215,14 +215,14 @@ function checkSysctl(
   }
 }
 
-/** One of the two would win, and nobody could say which. */
-function checkNameTwice(spec: Spec, problems: string[]): void {
-  const sysctl = (spec.linux && spec.linux.sysctl) || {};
+/** Names have fields of their own: one of the two would win, and nobody could say which. As runc and crun have it. */
+function checkNameTwice({ linux = {}, domainname }: Spec, problems: string[]): void {
+  const sysctl = linux.sysctl || {};
   for (const name in sysctl) {
-    const field = name.replace(/\//g, ".").replace(/^kernel\./, "");
-    const given = field === "hostname" ? spec.hostname : field === "domainname" ? spec.domainname : undefined;
-    if (given && given !== sysctl[name])
-      problems.push(`linux.sysctl["${name}"]: is "${sysctl[name]}", but ${field} is "${given}"`);
+    const key = name.replace(/\//g, ".");
+    if (key === "kernel.hostname") problems.push(`linux.sysctl["${name}"]: use the field hostname`);
+    if (key === "kernel.domainname" && domainname && domainname !== sysctl[name])
+      problems.push(`linux.sysctl["${name}"]: is "${sysctl[name]}", but domainname is "${domainname}"`);
   }
 }
 
