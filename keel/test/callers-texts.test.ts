@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
   bundle,
+  inUserNamespace,
   KEEL,
   keel,
   keelDetached,
@@ -44,6 +45,36 @@ t("scheduler: a deadline that cannot be met is refused with its rule", () => {
   assert.match(scheduler({ runtime: 20000 }), /scheduler\.deadline: SCHED_DEADLINE requires deadline/);
   assert.match(scheduler({ runtime: 3000, deadline: 2000 }), /must be at most deadline \(2000\), is 3000/);
   assert.match(scheduler({ runtime: 1, deadline: 3000, period: 2000 }), /must be at most period \(2000\), is 3000/);
+});
+
+t("scheduler: a deadline on some CPUs only is refused with the reason", () => {
+  const error = config((s) => {
+    s.process.scheduler = { policy: "SCHED_DEADLINE", runtime: 42_000, deadline: 1_000_000, period: 1_000_000 };
+    s.linux.resources = { cpu: { cpus: "0" } };
+  });
+  assert.match(error, /process scheduler can't be used together with AllowedCPUs/);
+});
+
+t("devices: those that are bound into a user namespace hold no programs", () => {
+  const made = bundle(["grep", " /dev/null ", "/proc/self/mountinfo"], inUserNamespace);
+  assert.match(run(made).out, / \/dev\/null rw,nosuid,noexec,/);
+});
+
+t("bind mounts: an access time option takes the place of all of the source's", () => {
+  const source = "/run/keel-test-times";
+  const shown = (before: string, options: string[]): string => {
+    spawnSync("mount", ["-t", "tmpfs", "-o", before, "none", source]);
+    const made = bundle(["grep", " /mnt ", "/proc/self/mounts"], (s) => {
+      s.mounts.push({ destination: "/mnt", source, options: ["bind", ...options] });
+    });
+    const { out } = run(made);
+    spawnSync("umount", [source]);
+    return out.split(" ")[3] ?? "";
+  };
+  mkdirSync(source, { recursive: true });
+  assert.match(shown("noatime", ["nodiratime"]), /^rw,nodiratime,relatime/);
+  assert.doesNotMatch(shown("nodiratime", ["strictatime"]), /dir|rel|no/);
+  rmSync(source, { recursive: true });
 });
 
 t("exec --debug: tells the mask of CPUs that the process begins with", () => {

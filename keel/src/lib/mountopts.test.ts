@@ -8,3 +8,13 @@ test("mount options: what is no flag goes to the file system, also the names of 
   assert.equal(parsed.data, "constructor,size=1m,rtoString,__proto__");
   assert.equal(parsed.flags, 1);
 });
+
+test("mount options: bind after rbind leaves the mounts below in", () => {
+  assert.equal(parseMountOptions(["rbind", "rw", "bind"]).recursive, true);
+});
+
+test("mount options: nodiratime alone means relatime, as with mount(8)", () => {
+  const { attrSet, attrClear } = parseMountOptions(["bind", "nodiratime"]);
+  assert.deepEqual([attrSet, attrClear], [0x80, 0x70]);
+  assert.equal(parseMountOptions(["bind", "nodiratime", "strictatime"]).attrSet, 0xa0);
+});

@@ -70,7 +70,7 @@ const PROPAGATION: { readonly [option: string]: number } = {
 };
 
 /** The access time modes are one field of mount_setattr(2): it must be cleared to be set. */
-const ATTR_ATIME = 0x70;
+export const ATTR_ATIME = 0x70;
 
 interface Attributes {
   set: number;
@@ -100,7 +100,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     }
     if (option === "bind" || option === "rbind") {
       bind = true;
-      recursive = option === "rbind";
+      recursive = recursive || option === "rbind";
       continue;
     }
     if (option === "tmpcopyup") {

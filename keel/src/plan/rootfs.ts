@@ -3,7 +3,7 @@ import type { CgroupDir } from "../cgroup/plan.ts";
 import * as c from "../lib/consts.ts";
 import { runtimeError } from "../lib/errors.ts";
 import { absolute, clean } from "../lib/files.ts";
-import { type MountOptions, parseMountOptions } from "../lib/mountopts.ts";
+import { ATTR_ATIME, type MountOptions, parseMountOptions } from "../lib/mountopts.ts";
 import type { Device, HookKind, Spec, SpecMount } from "../spec/types.ts";
 import { planCgroupMount } from "./cgroup-mount.ts";
 import { planIdMap } from "./idmap.ts";
@@ -224,7 +224,8 @@ function impliedClear({ attrSet, attrClear }: MountOptions, locked: boolean): { 
   if (attrSet === 0 && attrClear === 0) return {};
   // what the kernel would lock in a user namespace stays: its root must not take it from a source of the host's
   if (locked) return { implied: c.MOUNT_ATTR_NOSYMFOLLOW & ~(attrSet | attrClear) };
-  const all = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC;
+  const times = (attrClear & ATTR_ATIME) !== 0 ? c.MOUNT_ATTR_NODIRATIME : 0;
+  const all = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC | times;
   return { implied: (all | c.MOUNT_ATTR_NOSYMFOLLOW) & ~(attrSet | attrClear) };
 }
 

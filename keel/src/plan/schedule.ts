@@ -7,6 +7,8 @@ import type { MemoryPolicy, Process, Scheduler, Spec } from "../spec/types.ts";
 export interface SchedulePlan {
   /** struct sched_attr of sched_setattr(2). */
   readonly scheduler: Uint8Array | undefined;
+  /** What may be wrong when the kernel refuses it. */
+  readonly schedulerHint: string;
   /** ioprio_set(2): class and priority. */
   readonly ioPriority: number | undefined;
   /** PER_* of personality(2). */
@@ -93,6 +95,7 @@ export function planSchedule(process: Process, linux: Spec["linux"]): SchedulePl
     throw invalid("linux.personality.flags", "no flag is defined by the specification");
   return {
     scheduler: process.scheduler ? planScheduler(process.scheduler) : undefined,
+    schedulerHint: schedulerHint(process.scheduler, linux),
     ioPriority: io ? planIoPriority(io) : undefined,
     personality: personality
       ? named({ LINUX: 0, LINUX32: 8 }, personality.domain, "linux.personality.domain")
@@ -123,6 +126,14 @@ function planScheduler(scheduler: Scheduler): Uint8Array {
   putU64(attr, 32, scheduler.deadline || 0);
   putU64(attr, 40, scheduler.period || 0);
   return attr;
+}
+
+/** Its first words are runc's. */
+function schedulerHint(scheduler: Scheduler | undefined, linux: Spec["linux"]): string {
+  const cpu = (linux && linux.resources && linux.resources.cpu) || {};
+  return scheduler && scheduler.policy === "SCHED_DEADLINE" && cpu.cpus
+    ? "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE needs all CPUs, linux.resources.cpu.cpus names some"
+    : "it needs CAP_SYS_NICE, and cgroup v1 a cpu.rt_runtime_us above 0";
 }
 
 /** The kernel says no more than "invalid argument". Without a period the deadline is it. */

@@ -260,6 +260,8 @@ function applyDevice(step: Extract<Step, { op: "device" }>, state: RootfsState):
 function bindDevice(step: Extract<Step, { op: "device" }>, dir: number, name: string): void {
   const tree = sys.openTree(c.AT_FDCWD, step.path, c.OPEN_TREE_CLONE);
   if (tree < 0) throw callError(`bind device ${step.path}`, tree);
+  const safe = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC;
+  must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH, safe, 0, 0, -1), `bind device ${step.path}: set its options`);
   const made = sys.openat(dir, name, c.O_WRONLY | c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW, 0o666);
   if (made >= 0) sys.close(made);
   const target = must(sys.openat(dir, name, c.O_PATH | c.O_NOFOLLOW, 0), `open ${step.path} in the rootfs`);

@@ -10,8 +10,7 @@ function call(name: string, field: string, hint: string, ...args: readonly (numb
 
 /** Of this process, which is about to become the container's; needs the rights it still has. */
 export function applySchedule(plan: SchedulePlan): void {
-  const nice = "it needs CAP_SYS_NICE, and cgroup v1 a cpu.rt_runtime_us above 0";
-  if (plan.scheduler) call("sched_setattr", "process.scheduler", nice, 0, plan.scheduler, 0);
+  if (plan.scheduler) call("sched_setattr", "process.scheduler", plan.schedulerHint, 0, plan.scheduler, 0);
   if (plan.ioPriority !== undefined) {
     const hint = "IOPRIO_CLASS_RT needs CAP_SYS_ADMIN or CAP_SYS_NICE";
     call("ioprio_set", "process.ioPriority", hint, IOPRIO_WHO_PROCESS, 0, plan.ioPriority);
