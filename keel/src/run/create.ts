@@ -22,6 +22,7 @@ import {
 } from "../state/store.ts";
 import { runHooks } from "./hooks.ts";
 import { type HostMount, removeHostMount } from "./hostmount.ts";
+import { writeIdMaps } from "./idmaps.ts";
 import { applyResourceLimits } from "./limits.ts";
 import type { NetDevices } from "./netdevices.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
@@ -30,7 +31,7 @@ import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { rare } from "./rare.ts";
 import { nextReport } from "./seccomp.ts";
 import { openSources } from "./sources.ts";
-import { spawnInit, writeIdMaps } from "./spawn.ts";
+import { spawnInit } from "./spawn.ts";
 import { expectWord, nextWord, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, receiveMaster } from "./terminal.ts";
 

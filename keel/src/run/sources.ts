@@ -1,7 +1,7 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, mustGet } from "../lib/errors.ts";
 import type { IdMap, Step } from "../plan/steps.ts";
-import { writeIdMaps } from "./spawn.ts";
+import { writeIdMaps } from "./idmaps.ts";
 
 /**
  * Detached copies of what the steps mount from the host, made by the parent: `all` for a child in a user namespace,

@@ -1,7 +1,6 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, type RuntimeError } from "../lib/errors.ts";
 import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespacePlan } from "../plan/namespaces.ts";
-import type { IdMapping, Spec } from "../spec/types.ts";
 
 /**
  * Clones init into its namespaces and returns its pid. Namespaces to join are entered by this process around the
@@ -133,32 +132,4 @@ function joinLate(user: number, late: Joined["late"]): number {
     joined = sys.setns(namespace, type);
   }
   return joined;
-}
-
-/** uid_map and gid_map of init; an unprivileged caller may map only itself and must give up setgroups. */
-export function writeIdMaps(pid: number, linux: NonNullable<Spec["linux"]>): void {
-  if (sys.geteuid() !== 0) {
-    must(
-      sys.writeFileAt(c.AT_FDCWD, `/proc/${pid}/setgroups`, "deny", c.O_WRONLY, 0),
-      "deny setgroups in the user namespace",
-    );
-  }
-  writeMap(`/proc/${pid}/gid_map`, linux.gidMappings || [], "linux.gidMappings");
-  writeMap(`/proc/${pid}/uid_map`, linux.uidMappings || [], "linux.uidMappings");
-}
-
-function writeMap(path: string, mappings: readonly IdMapping[], field: string): void {
-  if (mappings.length === 0) return;
-  const lines: string[] = [];
-  for (let i = 0; i < mappings.length; i++) {
-    const mapping = mappings[i] as IdMapping;
-    lines.push(`${mapping.containerID} ${mapping.hostID} ${mapping.size}`);
-  }
-  const result = sys.writeFileAt(c.AT_FDCWD, path, `${lines.join("\n")}\n`, c.O_WRONLY, 0);
-  if (result < 0)
-    throw callError(
-      `write ${field} to ${path}`,
-      result,
-      "ranges must not overlap and must be yours to map (/etc/subuid)",
-    );
 }
