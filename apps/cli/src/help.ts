@@ -61,7 +61,7 @@ export function mainHelp(commands: readonly Command[]): string {
     "Groups, as docker has them:",
     `  ${"container".padEnd(width)}ls, run, create, start, exec, logs, stop, kill, rm, export, inspect and so on`,
     `  ${"image".padEnd(width)}ls, pull, push, tag, copy, load, save, import, rm, untag, history, prune, inspect`,
-    `  ${"system".padEnd(width)}info, df, prune`,
+    `  ${"system".padEnd(width)}info, df, prune, check`,
     `  ${"artifact".padEnd(width)}push, pull`,
     `  ${"manifest".padEnd(width)}create, annotate, inspect, push, rm`,
     `  ${"registry".padEnd(width)}serve, tags, rm, referrers`,

@@ -264,3 +264,18 @@ test("upload: bytes that arrived before the source broke stay", async () => {
   await upload.append([BYTES.subarray(500)] as never);
   await upload.commit(DIGEST);
 });
+
+test("verify: says whether a blob is missing, has another size, or other bytes", async () => {
+  using s = scratch();
+  const digest = s.content.put(BYTES);
+  assert.equal(await s.content.verify(digest), undefined);
+  const path = s.content.path(digest);
+  writeFileSync(path, Buffer.from(BYTES.map((byte, i) => (i === 7 ? byte ^ 1 : byte))));
+  assert.match((await s.content.verify(digest)) ?? "", /has digest sha256:[0-9a-f]{64}$/);
+  writeFileSync(path, "short");
+  assert.match((await s.content.verify(digest)) ?? "", new RegExp(`has 5 bytes, not ${BYTES.length}$`));
+  unlinkSync(path);
+  assert.match((await s.content.verify(digest)) ?? "", /is missing$/);
+  s.content.discard(digest);
+  assert.equal(await s.content.verify(digest), undefined);
+});

@@ -1,5 +1,7 @@
+import { createHash } from "node:crypto";
 import {
   closeSync,
+  createReadStream,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -11,6 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { BerthError, errnoOf } from "@berth/base";
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf, isDigest } from "@berth/oci";
 import type { State } from "@berth/state";
@@ -23,6 +26,7 @@ import type { Content, IngestOptions, Upload } from "./types.ts";
 import { FileUpload } from "./upload.ts";
 
 const DAY_MS = 86_400_000;
+const READ_CHUNK = 1024 * 1024;
 const MAX_READ_BYTES = 8 * 1024 * 1024;
 const ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"];
 
@@ -144,6 +148,29 @@ class FileContent implements Content {
 
   list(): readonly { readonly digest: Digest; readonly sizeBytes: number }[] {
     return store.listBlobs(this.#state.db);
+  }
+
+  async verify(digest: Digest): Promise<string | undefined> {
+    const why = await this.#faultOf(digest);
+    return store.findSize(this.#state.db, digest) === undefined ? undefined : why;
+  }
+
+  async #faultOf(digest: Digest): Promise<string | undefined> {
+    const path = this.path(digest);
+    const want = store.findSize(this.#state.db, digest);
+    const size = sizeOf(path);
+    if (size === undefined) return `${path} is missing`;
+    if (size !== want) return `${path} has ${size} bytes, not ${want}`;
+    const hash = createHash(algorithmOf(digest));
+    try {
+      await pipeline(createReadStream(path, { highWaterMark: READ_CHUNK }), hash);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === "EIO") return `${path} cannot be read (${errno})`;
+      throw translate(error, path);
+    }
+    const got = `${algorithmOf(digest)}:${hash.digest("hex")}`;
+    return got === digest ? undefined : `${path} has digest ${got}`;
   }
 
   forget(digests: readonly Digest[]): readonly Digest[] {

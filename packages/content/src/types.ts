@@ -66,6 +66,8 @@ export interface Content {
    */
   read(digest: Digest, maxBytes?: number): Buffer;
   list(): readonly { readonly digest: Digest; readonly sizeBytes: number }[];
+  /** Reads the whole blob; says what is wrong with it, undefined when nothing is or it was removed meanwhile. */
+  verify(digest: Digest): Promise<string | undefined>;
   /**
    * Drops the rows of blobs that nobody holds (`State.hold`) and returns which; call it in the transaction that finds
    * them unused. Their files go by `sweep` after it.

@@ -56,6 +56,10 @@ export function openEngine(options: EngineOptions = {}): Engine {
     push: (ref, pushOptions) => ctx.images.push(ref, pushOptions),
     tag: (source, name) => ctx.images.tag(source, name),
     untag: (ref, names) => ctx.images.untag(ref, names),
+    check: async (checkOptions) => {
+      await settleAll(ctx);
+      return await ctx.images.check(checkOptions);
+    },
     history: (ref) => history(ctx, ref),
     diskUsage: () => diskUsage(ctx),
     pruneImages: (pruneOptions) => pruneImages(ctx, pruneOptions),

@@ -1,5 +1,5 @@
 import type { BoundPort, ContainerMount, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
-import type { Image, ImportOptions, PullOptions, SaveTarget } from "@berth/images";
+import type { Checked, CheckOptions, Image, ImportOptions, PullOptions, SaveTarget } from "@berth/images";
 import type { ExitRecord } from "@berth/protocol";
 import type { Pushed, PushOptions, Remotes } from "@berth/remotes";
 import type { Repositories } from "@berth/repositories";
@@ -194,6 +194,8 @@ export interface Engine extends AsyncDisposable {
   /** Takes names from an image, all of them when none are given; returns them. */
   untag(ref: string, names: readonly string[]): readonly string[];
   history(ref: string): Promise<readonly HistoryEntry[]>;
+  /** Verifies every digest, parent link and reference of the store. */
+  check(options: CheckOptions): Promise<Checked>;
   diskUsage(): Promise<DiskUsage>;
   pruneImages(options: PruneImageOptions): Promise<Pruned & { readonly untagged: readonly string[] }>;
   pruneContainers(fits: (container: Container) => boolean): Promise<Pruned>;

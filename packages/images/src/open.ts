@@ -7,7 +7,7 @@ import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
 import { ambiguous, inUse, inUseRunning, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
 import * as store from "./store.ts";
-import type { Image, Images, ImportOptions, Pruned, PullOptions, SaveTarget } from "./types.ts";
+import type { Checked, CheckOptions, Image, Images, ImportOptions, Pruned, PullOptions, SaveTarget } from "./types.ts";
 
 const MAX_LAYER_BYTES = 64 * 1024 ** 3;
 
@@ -166,6 +166,13 @@ class ImageStore implements Images {
       deleted: [...pruned.images.map((image) => image.id), ...pruned.collected.layers],
       reclaimedBytes: gone.reduce((sum, digest) => sum + (sizes.get(digest) ?? 0), 0),
     };
+  }
+
+  async check(options: CheckOptions): Promise<Checked> {
+    const { check } = await import("./check.ts");
+    const { inUse } = this.#options;
+    const work = { target: this.#target(), hosts: this.#options, images: () => this.list(), inUse };
+    return await check({ ...work, signal: options.signal }, options);
   }
 
   chainIds(id: Digest): readonly Digest[] {

@@ -28,7 +28,7 @@ export async function push(
 }
 
 /** Blobs and documents of the local store; whoever gets them verifies them. */
-function storedSource(content: Content): Source {
+export function storedSource(content: Content): Source {
   return {
     fetchManifest: async (digest) => ({ bytes: content.read(digest), contentType: "" }),
     fetchBlob: (digest: Digest, offset: number) => readBlob(content, digest, offset),

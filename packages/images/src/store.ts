@@ -192,6 +192,13 @@ export function removeImage(db: DatabaseSync, id: Digest): void {
   db.prepare("DELETE FROM image WHERE id = ?").run(id);
 }
 
+/** What SQLite finds wrong with the whole file: broken pages and indexes, rows that point at none. */
+export function listFaults(db: DatabaseSync): readonly string[] {
+  const pages = column(db.prepare("PRAGMA integrity_check").all(), "integrity_check").filter((line) => line !== "ok");
+  const rows = db.prepare("PRAGMA foreign_key_check").all();
+  return [...pages, ...rows.map((row) => `a row of ${row["table"]} points at none of ${row["parent"]}`)];
+}
+
 /** Blobs that any image needs. */
 export function listUsedBlobs(db: DatabaseSync): ReadonlySet<string> {
   return new Set(column(db.prepare("SELECT DISTINCT digest FROM image_blob").all(), "digest"));

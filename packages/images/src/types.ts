@@ -60,6 +60,29 @@ export interface ImportOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface CheckOptions {
+  /** Fetch again, unpack again, or remove what is broken. */
+  readonly repair: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Problem {
+  /** `blob sha256:…`, `layer sha256:…`, `image NAME`, `container ID`. */
+  readonly what: string;
+  readonly why: string;
+  /** What was done about it; undefined: nothing. */
+  readonly repaired: string | undefined;
+}
+
+export interface Checked {
+  readonly problems: readonly Problem[];
+  /** What there was to check. */
+  readonly blobs: number;
+  readonly totalBytes: number;
+  readonly layers: number;
+  readonly images: number;
+}
+
 export interface Pruned {
   readonly untagged: readonly string[];
   /** Ids of images and chain ids of layers. */
@@ -110,6 +133,8 @@ export interface Images {
   untag(ref: string, names: readonly string[]): readonly string[];
   /** Removes the images that `fits` holds for and no container uses, with what only they need. */
   prune(fits: (image: Image) => boolean): Promise<Pruned>;
+  /** Verifies every digest, parent link and reference of blobs, layers and images. */
+  check(options: CheckOptions): Promise<Checked>;
   /** Chain ids of the image's layers, lowest first. */
   chainIds(id: Digest): readonly Digest[];
   /** Every blob that the image needs. */

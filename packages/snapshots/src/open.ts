@@ -130,6 +130,34 @@ class OverlaySnapshots implements Snapshots {
     });
   }
 
+  parentOf(chainId: Digest): Digest | undefined | null {
+    const row = this.#findLayer(chainId);
+    if (row === undefined) return null;
+    return store.listAll(this.#state.db).find((other) => other.n === row.parent)?.name as Digest | undefined;
+  }
+
+  verify(): readonly { readonly kind: "layer" | "writable"; readonly name: string; readonly why: string }[] {
+    const committed = store.listAll(this.#state.db).filter((row) => row.owner === undefined);
+    return committed
+      .filter(({ n }) => !existsSync(`${this.#dir(n)}/fs`))
+      .map(({ n, kind, name }) => ({ kind, name, why: `${this.#dir(n)}/fs is missing` }));
+  }
+
+  dropLayer(chainId: Digest): boolean {
+    const drop = (): boolean => {
+      const { db } = this.#state;
+      const all = store.listAll(db);
+      const doomed = all.filter((row) => row.kind === "layer" && row.name === chainId);
+      // Parents have lower numbers than what stands on them.
+      for (const row of all) if (doomed.some((below) => below.n === row.parent)) doomed.push(row);
+      const held = this.#state.held();
+      if (doomed.some((row) => row.kind === "writable" || held.has(row.name))) return false;
+      for (const { n } of doomed.toReversed()) store.removeSnapshot(db, n);
+      return doomed.length > 0;
+    };
+    return this.#state.transaction(drop, { durable: true });
+  }
+
   async measure(chainId: Digest): Promise<number> {
     const row = this.#findLayer(chainId);
     return row === undefined ? 0 : await usageOf(`${this.#dir(row.n)}/fs`);

@@ -62,6 +62,11 @@ export function hasChildren(db: DatabaseSync, n: number): boolean {
   return db.prepare("SELECT 1 FROM snapshot WHERE parent = ? LIMIT 1").get(n) !== undefined;
 }
 
+export function listAll(db: DatabaseSync): readonly (Row & { readonly kind: Kind; readonly name: string })[] {
+  const rows = db.prepare("SELECT n, parent, owner, kind, name FROM snapshot ORDER BY n").all();
+  return rows.map((row) => ({ ...toRow(row), kind: row["kind"] as Kind, name: String(row["name"]) }));
+}
+
 export interface NewRow {
   readonly kind: Kind;
   readonly name: string;

@@ -49,6 +49,16 @@ export interface Snapshots {
    * go by `recover` after it.
    */
   forgetLayers(chainIds: readonly Digest[]): readonly Digest[];
+  /** The layer below; undefined for a first layer, null when the layer itself is not there. */
+  parentOf(chainId: Digest): Digest | undefined | null;
+  /** What has lost its directory: layers by chain id, writable snapshots by key. */
+  verify(): readonly { readonly kind: "layer" | "writable"; readonly name: string; readonly why: string }[];
+  /**
+   * Forgets a broken layer with all layers that stand on it; their directories go by `recover`.
+   *
+   * @returns false, and nothing is done, if a writable snapshot stands on one of them or a process holds one
+   */
+  dropLayer(chainId: Digest): boolean;
   /** Bytes in the unpacked layer; 0 if it is not there. */
   measure(chainId: Digest): Promise<number>;
   /** Bytes in the writable layer of `key`. */

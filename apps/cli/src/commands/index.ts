@@ -1,6 +1,7 @@
 import type { Command } from "../command.ts";
 import { exportCommand, importCommand, save } from "./archives.ts";
 import { artifactPull, artifactPush } from "./artifact.ts";
+import { systemCheck } from "./check.ts";
 import { systemDf } from "./df.ts";
 import { exec } from "./exec.ts";
 import { history, untag } from "./history.ts";
@@ -52,6 +53,7 @@ export const COMMANDS: readonly Command[] = [
   containerPrune,
   systemDf,
   systemPrune,
+  systemCheck,
   login,
   logout,
   artifactPush,
