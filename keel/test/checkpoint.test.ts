@@ -1,10 +1,22 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { alive, type Bundle, bundle, keel, keelDetached, type Loose, skip, sleeping, state, until } from "./harness.ts";
+import {
+  alive,
+  type Bundle,
+  bundle,
+  keel,
+  keelDetached,
+  type Loose,
+  skip,
+  sleeping,
+  state,
+  stateDir,
+  until,
+} from "./harness.ts";
 
 /** CRIU's own reason why it cannot work here, or false. */
 function criuReason(): string | false {
@@ -97,6 +109,23 @@ test("checkpoint: where CRIU fails its reason is told, the container runs on and
   );
 });
 
+test("restore: where CRIU fails its reason is told, and no state, cgroup, mount or process is left", {
+  skip: skip || (!there && "needs criu"),
+}, () => {
+  const { id, dir } = bundle(["true"]);
+  const image = join(dir, "image");
+  mkdirSync(image);
+  writeFileSync(join(image, "inventory.img"), "no image");
+  writeFileSync(join(image, "descriptors.json"), '["/dev/null","pipe:[1]","pipe:[2]"]');
+  const refused = keel("restore", "-d", "-b", dir, "--image-path", image, id);
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /restore container .*: CRIU failed.*Error .*restore\.log/);
+  assert.ok(!existsSync(stateDir(id)));
+  const cgroups = spawnSync("find", ["/sys/fs/cgroup", "-name", id], { encoding: "utf8" }).stdout;
+  assert.equal(cgroups, "");
+  assert.ok(!readFileSync("/proc/self/mountinfo", "utf8").includes(id));
+});
+
 test("checkpoint, delete, restore: a process goes on where it was", { skip: works }, async () => {
   const made = counting();
   const image = join(made.dir, "image");
@@ -147,4 +176,35 @@ test("checkpoint --leave-running: the container runs on, and can be restored fro
   assert.equal(keelDetached("restore", "-d", "-b", made.dir, "--image-path", image, made.id).code, 0);
   await until(() => count(made) > reached);
   keel("delete", "--force", made.id);
+});
+
+test("restore in the foreground: bind mounts, tmpfs, loopback and stdio are there again, and its exit code is the program's", {
+  skip: works,
+}, async () => {
+  const script =
+    "echo kept >/dev/shm/file; echo x >>/data/ready; until [ -e /data/stop ]; do sleep 0.1; done; cat /dev/shm/file /data/stop; ip addr; exit 7";
+  const made = bundle(["sh", "-c", script], (spec) => {
+    spec.mounts.push({
+      destination: "/link/data",
+      type: "bind",
+      source: join(spec.root.path, "../outside"),
+      options: ["rbind"],
+    });
+  });
+  const outside = join(made.dir, "outside");
+  mkdirSync(outside);
+  // the mount lies where the symlink leads
+  mkdirSync(join(made.rootfs, "data"));
+  symlinkSync("/", join(made.rootfs, "link"));
+  assert.equal(keelDetached("run", "-d", "-b", made.dir, made.id).code, 0);
+  await until(() => existsSync(join(outside, "ready")));
+  const image = join(made.dir, "image");
+  const saved = keel("checkpoint", ...LOCK, "--image-path", image, made.id);
+  assert.equal(saved.code, 0, saved.err);
+  writeFileSync(join(outside, "stop"), "told\n");
+  const restored = keelDetached("restore", "-b", made.dir, "--image-path", image, made.id);
+  assert.equal(restored.code, 7, restored.err);
+  assert.match(restored.out, /^kept\ntold\n/);
+  assert.match(restored.out, /lo: <LOOPBACK,UP/);
+  assert.match(keel("state", made.id).err, /container does not exist/);
 });
