@@ -192,3 +192,8 @@ t("--log, --log-format: what cannot be written to is refused before anything is 
   assert.equal(ran.code, 1);
   assert.match(ran.err, /open log file \/none\/log: no such file or directory/);
 });
+
+t("COMMAND --help: begins with the command itself", () => {
+  for (const command of ["create", "run", "pause", "resume", "delete", "update", "checkpoint", "restore"])
+    assert.match(keel(command, "--help").out, new RegExp(`^NAME:\\n   keel ${command} `), command);
+});

@@ -44,7 +44,8 @@ OCI runtime:
   delete [-f] ID        remove a stopped container (-f: any)
   list [-q] [-f json]   list containers
   ps [-f json] ID       list the processes of a container
-  pause ID, resume ID   freeze and thaw
+  pause ID              freeze a container's processes
+  resume ID             thaw them
   update [-r FILE|-] [--memory N] [--cpu-quota N] … ID   change limits
   events [--interval 5s] [--stats] ID   print what the container uses, and kills for lack of memory
   checkpoint [--image-path DIR] [--leave-running] … ID   save a running container with CRIU, as runc does
@@ -94,8 +95,7 @@ function commandHelp(command: string): never {
   let text = "";
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i] as string;
-    const at = ` ${line},`.indexOf(` ${command} `);
-    if (at >= 0) text += `   ${name} ${line.replace(/^ +/, "")}\n`;
+    if (line.indexOf(`  ${command} `) === 0) text += `   ${name} ${line.replace(/^ +/, "")}\n`;
   }
   if (text === "") text = `   ${name} ${command}\n`;
   sys.writeAll(1, `NAME:\n${text}`);
