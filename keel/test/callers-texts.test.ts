@@ -97,14 +97,6 @@ t("seccomp: a profile without flags is loaded with SPEC_ALLOW, one with none of 
   assert.match(flags({ flags: [] }), /seccomp filter flags: 0"/);
 });
 
-t("seccomp: an agent that does not listen is named", () => {
-  const error = config((s) => {
-    const syscalls = [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }];
-    s.linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/none.sock", syscalls };
-  });
-  assert.match(error, /failed to connect with seccomp agent at linux\.seccomp\.listenerPath \/none\.sock/);
-});
-
 t("update --memory -1: takes the limit of memory and swap away too", () => {
   const made = sleeping((s) => {
     s.linux.resources = { memory: { limit: 33554432, swap: 67108864 } };

@@ -90,7 +90,7 @@ test("seccomp: an exec has a listener of its own, and create and start apart as 
   });
   while (first.lines().length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(JSON.parse(first.lines()[1] ?? "").state.id, id);
-  assert.match(keel("exec", id, "true").err, /connect to linux\.seccomp\.listenerPath .*agent/);
+  assert.match(keel("exec", id, "true").err, /failed to connect with seccomp agent at linux\.seccomp\.listenerPath /);
   keel("delete", "--force", id);
   await once(first.process, "exit");
 });
@@ -101,7 +101,7 @@ test("seccomp: an agent that is not there or not named is told before anything i
       spec.linux.seccomp = { defaultAction: "SCMP_ACT_NOTIFY", listenerPath };
     }).err;
   assert.match(told(undefined), /linux\.seccomp\.listenerPath: is required with SCMP_ACT_NOTIFY/);
-  assert.match(told("/nowhere/agent.sock"), /connect to linux\.seccomp\.listenerPath \/nowhere\/agent\.sock: no such/);
+  assert.match(told("/nowhere/agent.sock"), /agent at linux\.seccomp\.listenerPath \/nowhere\/agent\.sock: no such/);
 });
 
 test("seccomp: a call newer than the profile is answered ENOSYS, one that it could have named as it says", {
