@@ -6,7 +6,6 @@ import { test } from "node:test";
 import {
   bundle,
   inUserNamespace,
-  KEEL,
   keel,
   keelDetached,
   type Loose,
@@ -146,16 +145,6 @@ t("start, run: a poststart hook that fails stops and deletes the container", () 
   const direct = bundle(["sleep", "100"], change);
   assert.equal(keelDetached("run", "-d", "-b", direct.dir, direct.id).code, 1);
   assert.equal(existsSync(stateDir(direct.id)), false);
-});
-
-t("hooks: one outside the container without an environment of its own has the caller's", () => {
-  const made = bundle(["true"], (s) => {
-    s.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", 'test "$FROM_CALLER" = yes'] }] };
-  });
-  const env = { ...process.env, FROM_CALLER: "yes" };
-  const root = join(made.dir, "state");
-  const ran = spawnSync(KEEL, ["--root", root, "run", "-b", made.dir, made.id], { env, encoding: "utf8" });
-  assert.equal(ran.status, 0, ran.stderr);
 });
 
 t("config.json: a mapping of all ids but the last; a name that its sysctl contradicts", () => {

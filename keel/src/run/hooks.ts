@@ -14,8 +14,7 @@ export interface Surroundings {
   readonly confine: () => void;
 }
 
-/** Hooks outside the container that have none of their own get ours, as runc's and crun's do. */
-const outside = (): Surroundings => ({ env: sys.environ(), confine: () => undefined });
+const OUTSIDE: Surroundings = { env: [], confine: () => undefined };
 const SIGSYS = 31;
 
 /**
@@ -27,7 +26,7 @@ export function runHooks(
   kind: string,
   hooks: readonly Hook[] | undefined,
   state: { readonly [key: string]: unknown },
-  around: Surroundings = outside(),
+  around: Surroundings = OUTSIDE,
 ): void {
   if (!hooks) return;
   const input = `${JSON.stringify(state)}\n`;
