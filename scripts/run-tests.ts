@@ -47,7 +47,13 @@ const RINGS: readonly Ring[] = [
     },
   },
   { name: "packages", files: ["{packages,apps}/*/test/**/*.test.ts"], root: true, options: ALONE },
-  { name: "vm", files: ["test/vm/**/*.test.ts"], root: false, options: ALONE },
+  // a guest is emulated, and one test is all of its suites
+  {
+    name: "vm",
+    files: ["test/vm/**/*.test.ts"],
+    root: false,
+    options: ["--test-concurrency=1", "--test-timeout=1200000"],
+  },
   { name: "callers", files: ["test/callers/**/*.test.ts"], root: true, options: ALONE },
   { name: "conformance", files: ["test/conformance/**/*.test.ts"], root: true, options: ALONE },
   { name: "e2e", files: ["test/e2e/**/*.test.ts", "test/crash/**/*.test.ts"], root: true, options: ALONE },
