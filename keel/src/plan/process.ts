@@ -60,7 +60,8 @@ export function planProcess(process: Process, seccomp: Seccomp | undefined): Pro
     const inheritable = capMask(spec.inheritable);
     const ambient = intersect(intersect(capMask(spec.ambient), permitted), inheritable);
     warnUnknown(spec, warnings);
-    warnAmbient(spec.ambient || [], ambient, warnings);
+    // without inheritable ones (CVE-2022-29162) nothing can be ambient, and callers name them all the same: buildah, runc spec
+    if (inheritable.lo !== 0 || inheritable.hi !== 0) warnAmbient(spec.ambient || [], ambient, warnings);
     if (seccomp && !process.noNewPrivileges) {
       addCap(permitted, CAP_SYS_ADMIN);
       addCap(effective, CAP_SYS_ADMIN);
