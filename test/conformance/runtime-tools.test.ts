@@ -15,9 +15,11 @@ function holds(condition: string): boolean {
     case "at times":
       return true;
     case "no cgroup file":
-      return !existsSync(`/sys/fs/cgroup/${what}`);
+      // a directory alone may be what a tool left that wanted to mount it
+      return !existsSync(`/sys/fs/cgroup/${what}/cgroup.procs`);
     case "no controller":
-      return !existsSync(`/sys/fs/cgroup/${what}`);
+      // a directory alone may be what a tool left that wanted to mount it
+      return !existsSync(`/sys/fs/cgroup/${what}/cgroup.procs`);
     case "no AppArmor":
       return !existsSync("/sys/module/apparmor/parameters/enabled");
     case "no capability":
