@@ -19,8 +19,11 @@ const LEAVE_MS = 3000;
 /** After deletions, so that many of them cost one collection. */
 const COLLECT_MS = 2000;
 const READING = ["GET", "HEAD"];
-/** A refused body up to this is read to its end, so that the connection can go on. */
-const MAX_DISCARD_BYTES = 1024 * 1024;
+/**
+ * A refused body up to this is read to its end, so that the connection can go on: more than any manifest has, since a
+ * client may send one before it knows that it has to log in, and closing on it can lose our answer.
+ */
+const MAX_DISCARD_BYTES = 8 * 1024 * 1024;
 
 /**
  * Serves the repositories until it is disposed.
