@@ -56,7 +56,9 @@ function sameStory(story: (run: (...args: readonly string[]) => Ran, command: ty
   const [runc, keel] = (["runc", "keel"] as const).map((runtime) => {
     const lines: object[] = [];
     const record = (words: readonly string[], ran: Ran): Ran => {
-      const out = ran.out.replace(/\b\d{3,}\b(?= +(RUNNING|PAUSED|STOPPED|-))/g, "PID");
+      // a column is as wide as its longest number
+      const columns = ran.out.replace(/ {2,}/g, "  ");
+      const out = columns.replace(/\b\d{3,}\b(?= +(RUNNING|PAUSED|STOPPED|-))/g, "PID");
       lines.push({ command: words.join(" "), code: ran.code, out: words[1] === "metrics" ? "" : out });
       return ran;
     };
