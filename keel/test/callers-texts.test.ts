@@ -72,7 +72,7 @@ t("bind mounts: an access time option takes the place of all of the source's", (
   };
   mkdirSync(source, { recursive: true });
   assert.match(shown("noatime", ["nodiratime"]), /^rw,nodiratime,relatime/);
-  assert.doesNotMatch(shown("nodiratime", ["strictatime"]), /dir|rel|no/);
+  assert.doesNotMatch(shown("nodiratime", ["strictatime"]), /(^|,)(nodir|rel|no)/);
   rmSync(source, { recursive: true });
 });
 
