@@ -12,12 +12,14 @@ export function changedSignals(): number[] | undefined {
 /** The signals whose bits are set in one of the masks, given as 16 hexadecimal digits. Pure. */
 export function signalsOf(masks: readonly string[]): number[] {
   const found: number[] = [];
-  for (let signal = 1; signal <= 64; signal++) {
-    const digit = 15 - ((signal - 1) >> 2);
-    const bit = 1 << ((signal - 1) & 3);
-    let set = false;
-    for (let i = 0; i < masks.length; i++) set = set || (parseInt((masks[i] as string).charAt(digit), 16) & bit) !== 0;
-    if (set) found.push(signal);
+  for (let digit = 15; digit >= 0; digit--) {
+    let bits = 0;
+    for (let i = 0; i < masks.length; i++) {
+      const hex = (masks[i] as string).charAt(digit);
+      // nearly all are
+      if (hex !== "0") bits = bits | parseInt(hex, 16);
+    }
+    for (let bit = 0; bits >> bit !== 0; bit++) if ((bits >> bit) & 1) found.push((15 - digit) * 4 + bit + 1);
   }
   return found;
 }

@@ -83,7 +83,7 @@ function addTask(group: string, pid: number): void {
 
 /** The kernel's own sentence about what was wrong. */
 function lastStatus(): string | undefined {
-  const text = sys.readFile("/sys/fs/resctrl/info/last_cmd_status");
+  const text = sys.readFile(`${findResctrl()}/info/last_cmd_status`);
   return typeof text === "string" && text !== "ok\n" ? text.replace(/\n$/, "") : undefined;
 }
 

@@ -43,15 +43,15 @@ export function updateContainer(id: string, given: Resources): void {
       done.push({ fd, dir: path, undo: readBack(fd, writes) });
       applyWrites(fd, path, writes);
     }
+    if (plan.devices && asked.devices && asked.devices.length > 0)
+      attachDeviceProgram(record.cgroups[0] as string, plan.devices, true);
+    saveResources(id, spec, merged);
   } catch (thrown) {
     takeBack(done);
     if (record.scope) systemd().updateScope(record.scope, undone(done));
     throw thrown;
   }
   for (let i = 0; i < done.length; i++) sys.close((done[i] as Done).fd);
-  if (plan.devices && asked.devices && asked.devices.length > 0)
-    attachDeviceProgram(record.cgroups[0] as string, plan.devices, true);
-  saveResources(id, spec, merged);
 }
 
 /** Memory and swap together have no limit where memory has none. */

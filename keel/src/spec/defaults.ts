@@ -117,7 +117,7 @@ export function features(): unknown {
     linux: {
       namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
       capabilities: CAPABILITIES,
-      cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: false },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true },
       seccomp: {
         enabled: true,
         actions: [
