@@ -141,7 +141,7 @@ async function serve(
   response.on("error", () => {}); // the client has gone
   try {
     const reply = await answer(context, request, response, asks);
-    if (reply !== undefined) write(request, response, reply);
+    if (reply !== undefined) write(response, reply);
   } catch (error) {
     const refusal = refusalOf(error);
     if (request.destroyed && refusal === undefined) return; // it broke off itself
@@ -151,7 +151,10 @@ async function serve(
       );
     }
     if (response.headersSent) response.destroy();
-    else write(request, response, replyOf(refusal ?? new Refusal(500, "UNSUPPORTED", "internal error")));
+    else {
+      const drained = await drain(request, asks);
+      write(response, replyOf(refusal ?? new Refusal(500, "UNSUPPORTED", "internal error")), drained ? {} : CLOSE);
+    }
   }
 }
 
@@ -205,16 +208,37 @@ function dispatch(context: Context, call: Call): Reply | undefined | Promise<Rep
   }
 }
 
-function write(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+const CLOSE = { connection: "close" };
+
+/**
+ * Reads what is left of a refused body, before the answer: many clients give a connection up on which the answer comes
+ * while they send, or lose it when the connection ends. False when there is more than is worth it: then it ends.
+ */
+async function drain(request: IncomingMessage, asks: boolean): Promise<boolean> {
+  if (request.complete) return true;
+  if (Number(request.headers["content-length"] ?? 0) > MAX_DISCARD_BYTES) return false;
+  // who asked before sending is told no instead
+  if (asks || request.destroyed) return true;
+  return await new Promise<boolean>((resolve) => {
+    // a body in chunks has no length
+    let left = MAX_DISCARD_BYTES;
+    request.on("data", (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left < 0) resolve(false);
+    });
+    request.once("end", () => resolve(true)).once("close", () => resolve(true));
+  });
+}
+
+function write(response: ServerResponse, reply: Reply, more: Readonly<Record<string, string>> = {}): void {
   const { status, body = "" } = reply;
   const hasLength = reply.headers?.["content-length"] !== undefined;
   const headers: Record<string, string | number> = {
     "docker-distribution-api-version": "registry/2.0",
     ...reply.headers,
+    ...more,
   };
   if (!hasLength && status !== 204 && status !== 304) headers["content-length"] = Buffer.byteLength(body);
-  const rest = Number(request.headers["content-length"] ?? Number.POSITIVE_INFINITY);
-  if (status >= 400 && !request.complete && rest > MAX_DISCARD_BYTES) headers["connection"] = "close";
   response.writeHead(status, headers);
-  response.end(request.method === "HEAD" ? undefined : body);
+  response.end(response.req.method === "HEAD" ? undefined : body);
 }

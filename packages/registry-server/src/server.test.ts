@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isCode } from "@berth/base";
 import { openEngine } from "@berth/engine";
 import { hash } from "bcryptjs";
@@ -49,6 +50,43 @@ test("users: only those of the file come in, with the right password; a removed 
     () => new Users(join(dir, "none")),
     (e) => isCode(e, "FailedPrecondition"),
   );
+});
+
+test("users: a body that comes before its login is read to its end before it is refused, and the connection goes on", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "berth-early-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, "htpasswd");
+  writeFileSync(file, `ann:${await hash("x", 4)}\n`);
+  await using served = await serve({ htpasswd: file });
+  const { hostname, port } = new URL(served.server.url);
+  const socket = connect(Number(port), hostname);
+  let answers = "";
+  socket.on("data", (data) => {
+    answers += String(data);
+  });
+  const answered = async (count: number): Promise<void> => {
+    while (answers.split("HTTP/1.1 401").length <= count) await sleep(10);
+  };
+  const size = 3_900_000;
+  const put = (header: string): boolean =>
+    socket.write(`PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\n${header}\r\n\r\n`);
+  put(`Content-Length: ${size}`);
+  socket.write(Buffer.alloc(size - 1, 32));
+  await sleep(200);
+  assert.equal(answers, "");
+  socket.write("\n");
+  await answered(1);
+  answers = "";
+  put("Transfer-Encoding: chunked");
+  socket.write(`${size.toString(16)}\r\n`);
+  socket.write(Buffer.alloc(size, 32));
+  await sleep(200);
+  assert.equal(answers, "");
+  socket.write("\r\n0\r\n\r\n");
+  await answered(1);
+  socket.write("GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n");
+  await answered(2);
+  socket.destroy();
 });
 
 test("read-only: everything can be read, nothing can be changed", async (t) => {
