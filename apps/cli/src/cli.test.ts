@@ -119,7 +119,7 @@ test("completion: commands, flags, values and names by position", async () => {
     ],
     [
       ["run", "--pull", ""],
-      ["always", "missing", "never"],
+      ["always", "missing", "never", "newer"],
     ],
     [["run", "--env-file", ""], [FILES]],
     [["run", "-it", "--name", "x", "docker.io/l"], ["docker.io/library/debian:12"]],

@@ -1,21 +1,40 @@
-import { isCode } from "@berth/base";
+import { BerthError, isCode } from "@berth/base";
 import type { Image } from "@berth/images";
 import { formatReference, parseReference } from "@berth/oci";
 import type { Context } from "./context.ts";
-import type { CreateOptions } from "./types.ts";
+import type { ObtainOptions } from "./types.ts";
+
+/** What a registry answers that cannot be reached, does not know us, or lost the image. */
+const UNREACHABLE = ["Unavailable", "DeadlineExceeded", "NotFound", "Unauthenticated", "PermissionDenied"] as const;
 
 /**
- * The image that a container is made from: here already, built in, or pulled, as the policy says.
+ * An image that is here already, built in, or pulled, as the policy says. An image of another platform than the wanted
+ * one counts as missing.
  *
  * @throws {BerthError} NotFound for `never` when it is not here; what the pull throws
  */
-export async function obtainImage(ctx: Context, ref: string, options: CreateOptions): Promise<Image> {
-  if (options.pull !== "always") {
-    const image = ctx.images.find(ref) ?? (await loadBuiltin(ctx, ref));
-    if (image !== undefined) return image;
-    if (options.pull === "never") return ctx.images.get(ref);
+export async function obtainImage(ctx: Context, ref: string, options: ObtainOptions): Promise<Image> {
+  const { pull, platform } = options;
+  if (pull === "always") return await ctx.images.pull(ref, options);
+  const found = ctx.images.find(ref) ?? (await loadBuiltin(ctx, ref));
+  const image = found !== undefined && ctx.images.suits(found, platform) ? found : undefined;
+  if (pull === "never") return image ?? notHere(ctx, ref, platform);
+  if (pull === "missing" && image !== undefined) return image;
+  try {
+    return await ctx.images.pull(ref, options);
+  } catch (error) {
+    if (image === undefined || !(error instanceof BerthError) || !UNREACHABLE.some((code) => isCode(error, code)))
+      throw error;
+    options.onUnreachable?.(error);
+    return image;
   }
-  return ctx.images.pull(ref, options);
+}
+
+function notHere(ctx: Context, ref: string, platform: string | undefined): never {
+  ctx.images.get(ref);
+  throw new BerthError("NotFound", `find image ${ref}: it is here for another platform than ${platform}`, {
+    hint: `download it: berth pull --platform ${platform} ${ref}`,
+  });
 }
 
 /** Images that come with Berth are no registry's. */

@@ -18,6 +18,7 @@ import { exec } from "./exec.ts";
 import { exportContainer } from "./export.ts";
 import { info } from "./info.ts";
 import { inspect, list, logs } from "./list.ts";
+import { obtainImage } from "./obtain.ts";
 import { pruneContainers, pruneImages, pruneVolumes } from "./prune.ts";
 import { settleAll } from "./settle.ts";
 import { start } from "./start.ts";
@@ -41,9 +42,9 @@ export interface EngineOptions extends Partial<Config> {
 export function openEngine(options: EngineOptions = {}): Engine {
   const ctx = openContext(options);
   return {
-    pull: (ref, pullOptions) => ctx.images.pull(ref, pullOptions),
+    pull: (ref, pullOptions = {}) => obtainImage(ctx, ref, { pull: "always", ...pullOptions }),
     load: (path, loadOptions) => ctx.images.load(path, loadOptions),
-    save: (refs, target, signal) => ctx.images.save(refs, target, signal),
+    save: (refs, target, saveOptions) => ctx.images.save(refs, target, saveOptions),
     import: (path, name, importOptions) => ctx.images.import(path, name, importOptions),
     export: (ref, target, signal) => exportContainer(ctx, ref, target, signal),
     images: () => ctx.images.list(),

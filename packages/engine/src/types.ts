@@ -1,14 +1,29 @@
+import type { BerthError } from "@berth/base";
 import type { BoundPort, ContainerMount, ContainerRecord, ContainerSpec, ContainerStatus } from "@berth/containers";
-import type { Checked, CheckOptions, Image, ImportOptions, PullOptions, SaveTarget } from "@berth/images";
+import type {
+  Checked,
+  CheckOptions,
+  Image,
+  ImagePushOptions,
+  ImportOptions,
+  PullOptions,
+  SaveOptions,
+  SaveTarget,
+} from "@berth/images";
 import type { ExitRecord } from "@berth/protocol";
-import type { Pushed, PushOptions, Remotes } from "@berth/remotes";
+import type { Pushed, Remotes } from "@berth/remotes";
 import type { Repositories } from "@berth/repositories";
 
-/** How `create` and `run` deal with a missing image. */
-export type PullPolicy = "always" | "missing" | "never";
+/** When an image is pulled. `newer`: as `always`, but what is here will do when no registry can be reached. */
+export type PullPolicy = "always" | "missing" | "newer" | "never";
 
-export interface CreateOptions extends PullOptions {
+export interface ObtainOptions extends PullOptions {
   readonly pull: PullPolicy;
+  /** Told why `newer` made do with what is here. */
+  readonly onUnreachable?: ((error: BerthError) => void) | undefined;
+}
+
+export interface CreateOptions extends ObtainOptions {
   /** This caller starts it at once: if it dies before, nothing of the container is left. */
   readonly own?: boolean | undefined;
 }
@@ -172,14 +187,15 @@ export interface PruneImageOptions {
  * other processes on the same root. `ref` is a container's name, id or unique id prefix. Methods throw BerthError.
  */
 export interface Engine extends AsyncDisposable {
-  pull(ref: string, options?: PullOptions): Promise<Image>;
+  /** Policy: `always`, unless another is given. */
+  pull(ref: string, options?: Partial<ObtainOptions>): Promise<Image>;
   /** Uploads an image under its name, or all images of its repository. */
-  push(ref: string, options?: PushOptions & { readonly allTags?: boolean | undefined }): Promise<readonly Pushed[]>;
+  push(ref: string, options?: ImagePushOptions): Promise<readonly Pushed[]>;
   /** Gives an image another name. */
   tag(source: string, name: string): void;
   load(path: string, options?: PullOptions): Promise<readonly Image[]>;
   /** Writes images as an OCI layout or an archive. */
-  save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void>;
+  save(refs: readonly string[], target: SaveTarget, options?: SaveOptions): Promise<void>;
   /** Makes an image of one layer from a root file system in a tar. */
   import(path: string, name: string | undefined, options: ImportOptions): Promise<Image>;
   /** Writes a container's file system as a tar, without what is mounted in it. */

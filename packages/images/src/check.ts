@@ -1,7 +1,7 @@
 import { isCode } from "@berth/base";
-import { digestOf } from "@berth/content";
+import { type Content, digestOf } from "@berth/content";
 import { algorithmOf, type Digest, parseManifest, parseReference } from "@berth/oci";
-import { type HostsOptions, loadHosts } from "@berth/remotes";
+import { type HostsOptions, loadHosts, type Source } from "@berth/remotes";
 import { type Collected, collectRows, sweep } from "./collect.ts";
 import { wrongDigest } from "./errors.ts";
 import { obtain, type Target } from "./obtain.ts";
@@ -156,16 +156,25 @@ async function refetch(work: Work, image: Image, sizes: ReadonlyMap<string, numb
   const source = sourceOf(root.sources);
   const plain = new Set<string>([image.id, ...image.layers.map((layer) => layer.digest)]);
   for (const digest of missing) {
-    if (plain.has(digest)) {
-      const size = sizes.get(digest) ?? image.layers.find((layer) => layer.digest === digest)?.size ?? 0;
-      const body = async (offset: number) => ({ offset, body: source.fetchBlob(digest, offset, work.signal) });
-      await content.ingest({ digest, size, source: body, signal: work.signal });
-      continue;
-    }
-    const { bytes } = await source.fetchManifest(digest, work.signal);
+    if (!plain.has(digest) && (await refetchDocument(content, source, digest, work.signal))) continue;
+    const size = sizes.get(digest) ?? image.layers.find((layer) => layer.digest === digest)?.size ?? 0;
+    const body = async (offset: number) => ({ offset, body: source.fetchBlob(digest, offset, work.signal) });
+    await content.ingest({ digest, size, source: body, signal: work.signal });
+  }
+  return place.split("@", 1)[0];
+}
+
+/** False when the registry knows no such manifest: a layer of another platform is no document. */
+// biome-ignore format: four parameters on one line read better
+async function refetchDocument(content: Content, source: Source, digest: Digest, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    const { bytes } = await source.fetchManifest(digest, signal);
     const got = digestOf(bytes, algorithmOf(digest));
     if (got !== digest) throw wrongDigest(digest, got);
     content.put(bytes, algorithmOf(digest));
+    return true;
+  } catch (error) {
+    if (isCode(error, "NotFound")) return false;
+    throw error;
   }
-  return place.split("@", 1)[0];
 }

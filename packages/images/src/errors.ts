@@ -40,6 +40,12 @@ export const noPlatform = (what: string, want: Platform, have: readonly Platform
     hint: `it is there for ${have.map(formatPlatform).join(", ") || "no platform at all"}: choose one with --platform`,
   });
 
+/** A platform of an index that was never asked for. */
+export const notHere = (what: string, digest: Digest): BerthError =>
+  new BerthError("FailedPrecondition", `read image ${what}: its ${digest} is not here`, {
+    hint: "bring all of its index here first: berth pull --all-platforms",
+  });
+
 export const notAnImage = (what: string, type: string): BerthError =>
   new BerthError("FailedPrecondition", `read image ${what}: ${type || "an unknown type"} is no container image`, {
     hint: "it is an artifact for another tool",

@@ -68,8 +68,8 @@ function obtainFrom(archive: Archive, image: Found, name: string | undefined, ta
     fetchManifest: async (digest) => ({ bytes: archive.readAll(image.memberOf(digest), MAX_MANIFEST_BYTES) }),
     fetchBlob: (digest, offset) => archive.read(image.memberOf(digest), offset),
   };
-  const { platform, signal, onProgress = () => {} } = options;
-  return obtain(image.root, { target, source, platform, name, repository: undefined, onProgress, signal });
+  const { platform, allPlatforms, signal, onProgress = () => {} } = options;
+  return obtain(image.root, { target, source, platform, allPlatforms, name, repository: undefined, onProgress, signal });
 }
 
 /** Images of an OCI layout (image-spec "OCI Image Layout Specification"). */

@@ -1,10 +1,12 @@
 import { isCode } from "@berth/base";
+import type { IngestOptions } from "@berth/content";
 import type { Descriptor, Digest } from "@berth/oci";
 import type { ErrorCode } from "@berth/protocol";
 import { collectRows, type Stores, sweep } from "./collect.ts";
 import { cancelled } from "./errors.ts";
 import { Growing, throwFailure } from "./growing.ts";
 import { parseCreated, planChainIds } from "./plan.ts";
+import { fetchDocuments } from "./platforms.ts";
 import { type Resolved, resolve } from "./resolve.ts";
 import type { Root, Source } from "./source.ts";
 import * as store from "./store.ts";
@@ -25,6 +27,8 @@ export interface ObtainOptions {
   readonly target: Target;
   readonly source: Source;
   readonly platform: string | undefined;
+  /** Fetch what the other platforms of an index need too; only one image is unpacked. */
+  readonly allPlatforms?: boolean | undefined;
   /** Name to give the image, fully qualified with tag. */
   readonly name: string | undefined;
   /** Repository in which the root's digest names the image. */
@@ -70,13 +74,20 @@ async function fetchAll(root: Root, options: ObtainOptions): Promise<Digest> {
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
   try {
-    const resolved = await resolve(root, { content: target.content, source, platform: options.platform, hold, signal });
-    const { layers } = resolved.manifest;
+    const toResolve = { content: target.content, source, platform: options.platform, hold, signal };
+    const resolved = await resolve(root, toResolve);
+    const { layers, config } = resolved.manifest;
     const chain = planChainIds(resolved.config.rootfs.diff_ids);
     hold([...chain, ...layers.map((layer) => layer.digest)]);
-    onProgress({ kind: "resolved", ref: source.what, digest: resolved.descriptor.digest, layers });
-    await fetchLayers({ options, resolved, chain, stop, signal });
-    return record(resolved, chain, options);
+    const all = options.allPlatforms ? await fetchDocuments(root, toResolve) : { documents: [], blobs: [] };
+    const own = new Set([config.digest, ...layers.map((layer) => layer.digest)]);
+    const others = all.blobs.filter((blob) => !own.has(blob.digest));
+    const digest = resolved.descriptor.digest;
+    onProgress({ kind: "resolved", ref: source.what, digest, layers: [...layers, ...others] });
+    const work = { options, resolved, chain, stop, signal };
+    await fetchLayers(work);
+    await fetchBlobs(others, work);
+    return record(resolved, chain, options, [...all.documents, ...others.map((blob) => blob.digest)]);
   } catch (error) {
     throw options.signal?.aborted && !isCode(error, "Cancelled") ? cancelled(source.what, error) : error;
   }
@@ -139,19 +150,45 @@ async function fetchLayers(work: Work): Promise<void> {
   if (failure !== undefined) throw failure.error;
 }
 
-async function fetchLayer(step: Step, work: Work): Promise<void> {
-  const { signal, options } = work;
-  const { content } = options.target;
-  const { digest, size } = step.layer;
+/** Blobs that are kept, and not unpacked. */
+async function fetchBlobs(blobs: readonly Descriptor[], work: Work): Promise<void> {
+  const queue = blobs.values();
+  let failure: { readonly error: unknown } | undefined;
+  const download = async (): Promise<void> => {
+    for (const blob of queue) {
+      await fetchBlob(blob, work, {});
+      work.options.onProgress({ kind: "done", digest: blob.digest });
+    }
+  };
+  await Promise.all(
+    Array.from({ length: PARALLEL_DOWNLOADS }, () =>
+      download().catch((error: unknown) => {
+        failure ??= { error };
+        work.stop.abort(error);
+      }),
+    ),
+  );
+  if (failure !== undefined) throw failure.error;
+}
+
+function fetchLayer({ layer, blob }: Step, work: Work): Promise<void> {
+  return fetchBlob(layer, work, { onPartial: (path) => blob.begin(path), onProgress: (done) => blob.grow(done) });
+}
+
+async function fetchBlob(
+  { digest, size }: Descriptor,
+  { signal, options }: Work,
+  watch: Pick<IngestOptions, "onPartial" | "onProgress">,
+): Promise<void> {
   signal.throwIfAborted();
-  await content.ingest({
+  await options.target.content.ingest({
+    ...watch,
     digest,
     size,
     signal,
     source: async (offset) => ({ offset, body: options.source.fetchBlob(digest, offset, signal) }),
-    onPartial: (path) => step.blob.begin(path),
     onProgress: (doneBytes) => {
-      step.blob.grow(doneBytes);
+      watch.onProgress?.(doneBytes);
       options.onProgress({ kind: "download", digest, doneBytes, totalBytes: size });
     },
   });
@@ -187,8 +224,13 @@ async function commitLayer(step: Step, work: Work): Promise<void> {
   options.onProgress({ kind: "done", digest });
 }
 
-/** Everything is durable: make the image visible. */
-function record(resolved: Resolved, chain: readonly Digest[], options: ObtainOptions): Digest {
+/**
+ * Everything is durable: make the image visible.
+ *
+ * @param others blobs that are kept with it
+ */
+// biome-ignore format: four parameters on one line read better
+function record(resolved: Resolved, chain: readonly Digest[], options: ObtainOptions, others: readonly Digest[]): Digest {
   const { manifest, descriptor, config, documents } = resolved;
   const { state } = options.target;
   const id = manifest.config.digest;
@@ -203,10 +245,10 @@ function record(resolved: Resolved, chain: readonly Digest[], options: ObtainOpt
       createdAtMs: parseCreated(config.created),
       config,
       layers,
-      blobs: [...documents, id, ...layers.map((layer) => layer.digest)],
+      blobs: [...documents, id, ...layers.map((layer) => layer.digest), ...others],
     });
-    if (options.name !== undefined) store.writeName(state.db, options.name, id);
     const rootDigest = documents[0];
+    if (options.name !== undefined) store.writeName(state.db, options.name, id, rootDigest);
     if (options.repository !== undefined && rootDigest !== undefined) {
       store.writeRepoDigest(state.db, options.repository, rootDigest, id);
     }

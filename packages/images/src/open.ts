@@ -1,13 +1,34 @@
 import type { Content } from "@berth/content";
-import { type Digest, formatReference, parseReference, type Reference, repositoryOf } from "@berth/oci";
-import { type HostsOptions, type Pushed, type PushOptions, parseName } from "@berth/remotes";
+import {
+  type Descriptor,
+  type Digest,
+  formatReference,
+  parsePlatform,
+  parseReference,
+  type Reference,
+  repositoryOf,
+} from "@berth/oci";
+import { type HostsOptions, type Pushed, parseName } from "@berth/remotes";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
+import type { Chosen } from "./choose.ts";
 import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
 import { ambiguous, inUse, inUseRunning, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
+import { hostPlatform, isOfPlatform } from "./resolve.ts";
 import * as store from "./store.ts";
-import type { Checked, CheckOptions, Image, Images, ImportOptions, Pruned, PullOptions, SaveTarget } from "./types.ts";
+import type {
+  Checked,
+  CheckOptions,
+  Image,
+  ImagePushOptions,
+  Images,
+  ImportOptions,
+  Pruned,
+  PullOptions,
+  SaveOptions,
+  SaveTarget,
+} from "./types.ts";
 
 const MAX_LAYER_BYTES = 64 * 1024 ** 3;
 
@@ -40,7 +61,7 @@ export function createImages(options: ImagesOptions): Images {
 type Hit =
   | { readonly by: "id"; readonly id: Digest }
   | { readonly by: "name"; readonly id: Digest; readonly name: string; readonly repository: string }
-  | { readonly by: "digest"; readonly id: Digest; readonly repository: string };
+  | { readonly by: "digest"; readonly id: Digest; readonly root: Digest; readonly repository: string };
 
 class ImageStore implements Images {
   readonly #options: ImagesOptions;
@@ -59,21 +80,27 @@ class ImageStore implements Images {
     return this.#read(await pull(this.#parse(ref), this.#target(), this.#options, options), ref);
   }
 
-  async push(
-    ref: string,
-    options: PushOptions & { readonly allTags?: boolean | undefined } = {},
-  ): Promise<readonly Pushed[]> {
+  async push(ref: string, options: ImagePushOptions = {}): Promise<readonly Pushed[]> {
     const images = options.allTags ? this.#allTags(ref) : [{ ref: this.#toPush(ref), image: this.get(ref) }];
     // What is being pushed stays until it is there.
-    using _hold = this.#state.hold(images.flatMap(({ image }) => blobsOf(image)));
-    const { push } = await import("./push.ts");
-    return await push(images, { content: this.#stores.content, hosts: this.#options }, options);
+    using _hold = this.#state.hold(images.flatMap(({ image }) => this.blobs(image.id)));
+    const { content, state } = this.#stores;
+    const [{ push }, { choose }] = await Promise.all([import("./push.ts"), import("./choose.ts")]);
+    const chosen: { readonly ref: Reference; readonly image: Image; readonly root: Descriptor }[] = [];
+    for (const { ref: name, image } of images) {
+      const root = store.findRootOfName(state.db, formatReference(name));
+      chosen.push({ ref: name, image, root: (await choose(content, image, root, options)).root });
+    }
+    return await push(chosen, { content: this.#stores.content, hosts: this.#options }, options);
   }
 
   tag(source: string, name: string): void {
     const ref = this.#parse(name);
     if (ref.digest !== undefined) throw noTag(name);
-    this.#state.transaction(() => store.writeName(this.#state.db, formatReference(ref), this.get(source).id));
+    this.#state.transaction(() => {
+      const hit = this.#get(source);
+      store.writeName(this.#state.db, formatReference(ref), hit.id, this.#rootOf(hit));
+    });
   }
 
   async load(path: string, options: PullOptions = {}): Promise<readonly Image[]> {
@@ -82,18 +109,24 @@ class ImageStore implements Images {
     return ids.map((id) => this.#read(id, id));
   }
 
-  async save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void> {
-    const names = new Map<Digest, Set<string>>();
-    for (const ref of refs) {
-      const hit = this.#find(ref);
-      if (hit === undefined) throw noSuchImage(ref);
-      const known = names.get(hit.id) ?? new Set<string>();
-      names.set(hit.id, hit.by === "name" ? known.add(hit.name) : known);
+  async save(refs: readonly string[], target: SaveTarget, options: SaveOptions = {}): Promise<void> {
+    const hits = refs.map((ref) => this.#get(ref));
+    using _hold = this.#state.hold(hits.flatMap((hit) => this.blobs(hit.id)));
+    const { content } = this.#stores;
+    const [{ save }, { choose }] = await Promise.all([import("./save.ts"), import("./choose.ts")]);
+    const images = new Map<Digest, { readonly image: Chosen; readonly names: Set<string> }>();
+    for (const hit of hits) {
+      const image = await choose(content, this.#read(hit.id, hit.id), this.#rootOf(hit), options);
+      const known = images.get(image.root.digest) ?? { image, names: new Set() };
+      if (hit.by === "name") known.names.add(hit.name);
+      images.set(image.root.digest, known);
     }
-    const images = [...names].map(([id, known]) => ({ image: this.#read(id, id), names: [...known] }));
-    using _hold = this.#state.hold(images.flatMap(({ image }) => blobsOf(image)));
-    const { save } = await import("./save.ts");
-    await save(images, target, { content: this.#stores.content, signal });
+    const named = [...images.values()].map(({ image, names }) => ({ image, names: [...names] }));
+    await save(named, target, { content, signal: options.signal });
+  }
+
+  suits(image: Image, platform: string | undefined): boolean {
+    return platform === undefined || isOfPlatform(image.config, parsePlatform(platform, hostPlatform()));
   }
 
   async import(path: string, name: string | undefined, options: ImportOptions): Promise<Image> {
@@ -226,12 +259,27 @@ class ImageStore implements Images {
     return id === undefined ? undefined : { by: "id", id };
   }
 
+  #get(ref: string): Hit {
+    const hit = this.#find(ref);
+    if (hit === undefined) throw noSuchImage(ref);
+    return hit;
+  }
+
+  /** Index or manifest that was asked for when the image came; undefined: its manifest. */
+  #rootOf(hit: Hit): Digest | undefined {
+    return hit.by === "name"
+      ? store.findRootOfName(this.#state.db, hit.name)
+      : hit.by === "digest"
+        ? hit.root
+        : undefined;
+  }
+
   #findByName(ref: string): Hit | undefined {
     const parsed = this.#parse(ref);
     const repository = repositoryOf(parsed);
     if (parsed.digest !== undefined) {
       const id = store.findIdByDigest(this.#state.db, repository, parsed.digest);
-      return id === undefined ? undefined : { by: "digest", id, repository };
+      return id === undefined ? undefined : { by: "digest", id, root: parsed.digest, repository };
     }
     const name = formatReference(parsed);
     const id = store.findIdByName(this.#state.db, name);
@@ -279,10 +327,6 @@ class ImageStore implements Images {
     const collected = collectRows(this.#stores);
     return { untagged: before, deleted: [hit.id, ...collected.layers], collected };
   }
-}
-
-function blobsOf(image: Image): readonly Digest[] {
-  return [image.manifest.digest, image.id, ...image.layers.map((layer) => layer.digest)];
 }
 
 interface Removal {

@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import type { Content } from "@berth/content";
-import { type Digest, formatReference, type Reference, repositoryOf } from "@berth/oci";
+import { type Descriptor, type Digest, formatReference, type Reference, repositoryOf } from "@berth/oci";
 import { type HostsOptions, loadHosts, type Pushed, type PushOptions, type Source } from "@berth/remotes";
 import type { Image } from "./types.ts";
 
@@ -8,7 +8,7 @@ const CHUNK = 256 * 1024;
 
 /** Pushes local images under their names, which are of one repository. */
 export async function push(
-  images: readonly { readonly ref: Reference; readonly image: Image }[],
+  images: readonly { readonly ref: Reference; readonly image: Image; readonly root: Descriptor }[],
   target: { readonly content: Content; readonly hosts: HostsOptions },
   options: PushOptions,
 ): Promise<readonly Pushed[]> {
@@ -16,12 +16,12 @@ export async function push(
   using hosts = new Hosts(target.hosts);
   const source = storedSource(target.content);
   const pushed: Pushed[] = [];
-  for (const { ref, image } of images) {
+  for (const { ref, image, root } of images) {
     const repository = hosts.target(ref);
-    const { digest, mediaType, size } = image.manifest;
-    const root = { bytes: target.content.read(digest), mediaType, digest };
+    const { digest, mediaType, size } = root;
+    const document = { bytes: target.content.read(digest), mediaType, digest };
     const mountFrom = knownPlace(image, ref);
-    await transfer(root, [ref.tag ?? "latest"], { ...options, source, target: repository, mountFrom });
+    await transfer(document, [ref.tag ?? "latest"], { ...options, source, target: repository, mountFrom });
     pushed.push({ name: formatReference(ref), digest, size });
   }
   return pushed;

@@ -15,14 +15,17 @@ import {
   parseImageConfig,
   parseManifest,
   parsePlatform,
+  rankManifests,
   rankPlatform,
-  selectManifest,
 } from "@berth/oci";
 import { foreignSystem, layerCount, nestedTooDeep, noPlatform, notAnImage, wrongDigest, wrongSize } from "./errors.ts";
 import { planAmd64Variant } from "./plan.ts";
 import type { Root, Source } from "./source.ts";
 
-const MAX_NESTING = 4;
+/** Indexes in indexes. */
+export const MAX_NESTING = 4;
+/** Documents that are read in search of a platform. */
+const MAX_TRIED = 100;
 
 /** The image of one platform, its documents stored and verified. */
 export interface Resolved {
@@ -53,30 +56,71 @@ export interface ResolveOptions {
 
 /** Follows a root to the manifest and configuration of the wanted platform. */
 export async function resolve(root: Root, options: ResolveOptions): Promise<Resolved> {
-  const { content, source, hold } = options;
   const host = hostPlatform();
   const want = options.platform === undefined ? host : parsePlatform(options.platform, host);
-  const documents: Digest[] = [];
-  let { bytes, contentType, digest = digestOf(bytes) } = root;
-  for (let depth = 0; ; depth++) {
-    const document = parseManifest(bytes, `manifest ${digest} of ${source.what}`, contentType);
-    hold([digest]);
-    documents.push(content.put(bytes, algorithmOf(digest)));
-    if (document.kind === "manifest") {
-      const config = await fetchConfig(document, options);
-      checkPlatform(config, want, options);
-      const descriptor = { mediaType: document.mediaType, digest, size: bytes.length };
-      return { manifest: document, descriptor, config, documents };
-    }
-    if (depth === MAX_NESTING) throw nestedTooDeep(source.what);
-    const entry = selectManifest(document.manifests, want);
-    if (entry === undefined) {
-      const have = document.manifests.map((m) => m.platform).filter((p) => p !== undefined && p.os !== "unknown");
-      throw noPlatform(source.what, want, have as readonly Platform[]);
-    }
-    ({ bytes, contentType = "" } = await fetchDocument(entry, options));
-    digest = entry.digest;
+  const have: Platform[] = [];
+  const path = await findManifest(root, { options, want, have, budget: MAX_TRIED }, []);
+  if (path === undefined) throw noPlatform(options.source.what, want, have);
+  const { document, config, bytes } = path.found;
+  const digest = path.documents.at(-1) as Digest;
+  const descriptor = { mediaType: document.mediaType, digest, size: bytes.length };
+  return { manifest: document, descriptor, config, documents: path.documents };
+}
+
+interface Search {
+  readonly options: ResolveOptions;
+  readonly want: Platform;
+  /** Platforms that were met, for the message. */
+  readonly have: Platform[];
+  /** Documents that may still be read: indexes that name indexes could keep us busy for ever. */
+  budget: number;
+}
+
+interface FoundManifest {
+  readonly documents: readonly Digest[];
+  readonly found: { readonly document: Manifest; readonly config: ImageConfig; readonly bytes: Buffer };
+}
+
+/** Goes down into indexes, the best match first; undefined: nothing below has the platform. */
+async function findManifest(
+  { bytes, contentType, digest = digestOf(bytes) }: Root,
+  search: Search,
+  above: readonly Digest[],
+  platform?: Platform,
+): Promise<FoundManifest | undefined> {
+  const { options, want, have } = search;
+  const { content, source, hold } = options;
+  if (above.length > MAX_NESTING || search.budget-- === 0) throw nestedTooDeep(source.what);
+  const document = parseManifest(bytes, `manifest ${digest} of ${source.what}`, contentType);
+  hold([digest]);
+  const documents = [...above, content.put(bytes, algorithmOf(digest))];
+  if (document.kind === "manifest") {
+    const config = await fetchConfig(document, options);
+    if (config.os !== "linux") throw foreignSystem(source.what, config.os || formatPlatform(config));
+    // An index has the last word: configurations often leave the variant out. An image that no index offers is taken
+    // whatever its architecture (it may run by emulation) unless one was asked for.
+    if (platform !== undefined || options.platform === undefined || isOfPlatform(config, want))
+      return { documents, found: { document, config, bytes } };
+    have.push(config);
+    return undefined;
   }
+  have.push(...document.manifests.flatMap((entry) => (entry.platform?.os === "unknown" ? [] : (entry.platform ?? []))));
+  for (const entry of rankManifests(document.manifests, want)) {
+    const found = await findManifest(
+      { ...(await fetchDocument(entry, options)), digest: entry.digest },
+      search,
+      documents,
+      entry.platform,
+    );
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** A configuration that names no variant may be of any. */
+export function isOfPlatform(config: Platform, want: Platform): boolean {
+  const { variant = want.variant, ...platform } = config;
+  return rankPlatform(want, variant === undefined ? platform : { ...platform, variant }) !== undefined;
 }
 
 async function fetchDocument(entry: Descriptor, options: ResolveOptions): Promise<Root> {
@@ -84,10 +128,15 @@ async function fetchDocument(entry: Descriptor, options: ResolveOptions): Promis
   hold([entry.digest]);
   if (content.has(entry.digest)) return { bytes: content.read(entry.digest), contentType: entry.mediaType };
   const fetched = await source.fetchManifest(entry.digest, signal);
-  if (fetched.bytes.length !== entry.size) throw wrongSize(entry, fetched.bytes.length);
-  const got = digestOf(fetched.bytes, algorithmOf(entry.digest));
-  if (got !== entry.digest) throw wrongDigest(entry.digest, got);
+  verify(entry, fetched.bytes);
   return fetched;
+}
+
+/** Throws unless the bytes are those that the descriptor tells. */
+export function verify(entry: Descriptor, bytes: Buffer): void {
+  if (bytes.length !== entry.size) throw wrongSize(entry, bytes.length);
+  const got = digestOf(bytes, algorithmOf(entry.digest));
+  if (got !== entry.digest) throw wrongDigest(entry.digest, got);
 }
 
 async function fetchConfig(manifest: Manifest, options: ResolveOptions): Promise<ImageConfig> {
@@ -109,11 +158,4 @@ async function fetchConfig(manifest: Manifest, options: ResolveOptions): Promise
   const diffIds = parsed.rootfs.diff_ids.length;
   if (diffIds !== layers.length || diffIds === 0) throw layerCount(source.what, layers.length, diffIds);
   return parsed;
-}
-
-/** An image that no index offered: another architecture is taken (it may run by emulation) unless one was asked for. */
-function checkPlatform(config: ImageConfig, want: Platform, options: ResolveOptions): void {
-  if (config.os !== "linux") throw foreignSystem(options.source.what, config.os || formatPlatform(config));
-  const isAsked = options.platform !== undefined;
-  if (isAsked && rankPlatform(want, config) === undefined) throw noPlatform(options.source.what, want, [config]);
 }

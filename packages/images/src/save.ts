@@ -3,14 +3,15 @@ import { closeSync, createReadStream, openSync } from "node:fs";
 import { formatTar, type NewMember, spool, writeDirectory, writeFileWhole } from "@berth/archive";
 import type { Content } from "@berth/content";
 import { algorithmOf, type Digest, familiarName, hexOf, INDEX_TYPES } from "@berth/oci";
+import type { Chosen } from "./choose.ts";
 import { blobDamaged, blobMissing } from "./errors.ts";
-import type { Image, SaveTarget } from "./types.ts";
+import type { SaveTarget } from "./types.ts";
 
 const CHUNK = 1024 * 1024;
 
 /** An image under the names that it is saved with. */
 export interface Saved {
-  readonly image: Image;
+  readonly image: Chosen;
   /** Fully qualified with tag; may be empty. */
   readonly names: readonly string[];
 }
@@ -36,9 +37,9 @@ export async function save(images: readonly Saved[], target: SaveTarget, context
  */
 function layoutMembers(images: readonly Saved[], context: SaveContext, docker: boolean): readonly NewMember[] {
   const manifests = images.flatMap(({ image, names }) =>
-    names.length === 0 ? [image.manifest] : names.map((name) => ({ ...image.manifest, annotations: annotate(name) })),
+    names.length === 0 ? [image.root] : names.map((name) => ({ ...image.root, annotations: annotate(name) })),
   );
-  const blobs = images.flatMap(({ image }) => [image.manifest.digest, image.id, ...image.layers.map((l) => l.digest)]);
+  const blobs = images.flatMap(({ image }) => image.blobs);
   const list = images.map(({ image, names }) => ({
     Config: blobName(image.id),
     RepoTags: names.map(familiarName),

@@ -56,7 +56,7 @@ async function addImage(s: Store, names: readonly string[], layerTexts: readonly
       layers: diffIds.map((digest, i) => ({ mediaType: "l", digest, size: 1, chainId: chain[i] as Digest })),
       blobs: [...diffIds, id, manifest],
     });
-    for (const name of names) store.writeName(s.state.db, name, id);
+    for (const name of names) store.writeName(s.state.db, name, id, manifest);
     store.writeRepoDigest(s.state.db, REPO, manifest, id);
   });
   return id;

@@ -46,6 +46,13 @@ export const migrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX image_digest_image ON image_digest (image_id);`,
   },
+  {
+    package: "images",
+    id: 2,
+    name: "what a name leads to",
+    // the index or manifest that the name was pulled or loaded by; NULL: the image's manifest
+    sql: "ALTER TABLE image_name ADD COLUMN root_digest TEXT;",
+  },
 ];
 
 export interface ImageRow {
@@ -166,8 +173,15 @@ function addLayers(db: DatabaseSync, image: NewImage): void {
   });
 }
 
-export function writeName(db: DatabaseSync, name: string, id: Digest): void {
-  db.prepare("INSERT OR REPLACE INTO image_name (name, image_id) VALUES (?, ?)").run(name, id);
+/** @param root index or manifest that the name leads to; undefined: the image's manifest */
+export function writeName(db: DatabaseSync, name: string, id: Digest, root: Digest | undefined): void {
+  const sql = "INSERT OR REPLACE INTO image_name (name, image_id, root_digest) VALUES (?, ?, ?)";
+  db.prepare(sql).run(name, id, root ?? null);
+}
+
+export function findRootOfName(db: DatabaseSync, name: string): Digest | undefined {
+  const row = db.prepare("SELECT root_digest FROM image_name WHERE name = ?").get(name);
+  return (row?.["root_digest"] ?? undefined) as Digest | undefined;
 }
 
 export function writeRepoDigest(db: DatabaseSync, repository: string, digest: Digest, id: Digest): void {

@@ -31,6 +31,8 @@ export type PullProgress =
 export interface PullOptions {
   /** `os/arch[/variant]`; default: this host. */
   readonly platform?: string | undefined;
+  /** Keep what the other platforms of an index need too, for `save` and `push`; only one image is unpacked. */
+  readonly allPlatforms?: boolean | undefined;
   readonly onProgress?: ((event: PullProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -49,6 +51,23 @@ export type SaveTarget =
       readonly write: (data: Uint8Array) => Promise<void>;
       readonly format: ArchiveFormat;
     };
+
+export interface ImagePushOptions extends PushOptions, PlatformChoice {
+  /** All images of the repository. */
+  readonly allTags?: boolean | undefined;
+}
+
+/** Which of the images that a name's index leads to; default: the one that is unpacked here. */
+export interface PlatformChoice {
+  /** `os/arch[/variant]`. */
+  readonly platform?: string | undefined;
+  /** The whole index: all of it must be here, see {@link PullOptions.allPlatforms}. */
+  readonly allPlatforms?: boolean | undefined;
+}
+
+export interface SaveOptions extends PlatformChoice {
+  readonly signal?: AbortSignal | undefined;
+}
 
 export interface ImportOptions {
   /** Dockerfile instructions that settings are made from. */
@@ -95,7 +114,7 @@ export interface Images {
   /** Downloads and unpacks; what is there already is not fetched again. */
   pull(ref: string, options?: PullOptions): Promise<Image>;
   /** Uploads the image under its name, or all images of its repository; what the registry has is not sent. */
-  push(ref: string, options?: PushOptions & { readonly allTags?: boolean | undefined }): Promise<readonly Pushed[]>;
+  push(ref: string, options?: ImagePushOptions): Promise<readonly Pushed[]>;
   /** Gives the image another name. */
   tag(source: string, name: string): void;
   /** Reads an OCI layout (directory or tar) or docker archive (tar, may be gzip or zstd). */
@@ -103,9 +122,12 @@ export interface Images {
   /**
    * Writes images, each once, with the names they are asked by: an OCI layout holds their blobs byte for byte.
    *
-   * @throws {BerthError} NotFound; DataLoss if the store's bytes are not what they were
+   * @throws {BerthError} NotFound; FailedPrecondition if a platform is not here; DataLoss if the store's bytes are not
+   * what they were
    */
-  save(refs: readonly string[], target: SaveTarget, signal?: AbortSignal): Promise<void>;
+  save(refs: readonly string[], target: SaveTarget, options?: SaveOptions): Promise<void>;
+  /** False when another platform is asked for than the image's. */
+  suits(image: Image, platform: string | undefined): boolean;
   /**
    * Makes an image of one layer from a root file system in a tar (plain, gzip or zstd; a file, or `-` for stdin).
    *

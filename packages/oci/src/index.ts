@@ -5,13 +5,21 @@ export { type Index, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from "./
 export {
   CONFIG_TYPES,
   INDEX_TYPES,
+  isDistributed,
   isLayerType,
   MANIFEST_TYPES,
   OCI_CONFIG,
   OCI_LAYER,
   OCI_MANIFEST,
 } from "./media-types.ts";
-export { architectureOf, formatPlatform, parsePlatform, rankPlatform, selectManifest } from "./platform.ts";
+export {
+  architectureOf,
+  formatPlatform,
+  parsePlatform,
+  rankManifests,
+  rankPlatform,
+  selectManifest,
+} from "./platform.ts";
 export {
   familiarName,
   formatReference,

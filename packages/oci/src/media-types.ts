@@ -1,3 +1,5 @@
+import type { Descriptor } from "./types.ts";
+
 /** Media types of image documents and layers: image-spec "OCI Image Media Types" and docker's older names for them. */
 export const INDEX_TYPES: readonly string[] = [
   "application/vnd.oci.image.index.v1+json",
@@ -21,4 +23,9 @@ const LAYER =
 /** True for a tar layer, plain, gzip or zstd; the compression itself is found from the bytes. */
 export function isLayerType(mediaType: string): boolean {
   return LAYER.test(mediaType);
+}
+
+/** False for a layer that must not be distributed: it stays where its URLs say. */
+export function isDistributed(blob: Descriptor): boolean {
+  return !((blob.urls?.length ?? 0) > 0 && /nondistributable|foreign/.test(blob.mediaType));
 }

@@ -52,6 +52,32 @@ test("rankPlatform: a lesser variant runs on a greater one, never the other way 
   assert.equal(rankPlatform(HOST, { ...HOST, os: "windows" }), undefined);
 });
 
+test("selectManifest: of all variants of an architecture, the greatest that runs", () => {
+  const all = (architecture: string, ...variants: readonly string[]): readonly Descriptor[] =>
+    variants.map((variant) =>
+      entry(variant, { os: "linux", architecture, ...(variant === "none" ? {} : { variant }) }),
+    );
+  const table: readonly (readonly [string, readonly Descriptor[], string | undefined])[] = [
+    ...(["v5", "v6", "v7", "v8"] as const).map((v) => [`arm/${v}`, all("arm", "v5", "v6", "v7", "v8"), v] as const),
+    ...(["v1", "v2", "v3", "v4"] as const).map((v) => [`amd64/${v}`, all("amd64", "v4", "v3", "v2", "v1"), v] as const),
+    ["arm/v8", all("arm", "v5", "v7"), "v7"],
+    ["arm/v6", all("arm", "v5", "v7"), "v5"],
+    ["arm/v5", all("arm", "v6", "v7", "v8"), undefined],
+    ["arm", all("arm", "v5", "v8", "none"), "none"],
+    ["amd64/v3", all("amd64", "none", "v2", "v4"), "v2"],
+    ["amd64", all("amd64", "v2", "v3"), undefined],
+    ["amd64/v4", all("amd64", "none"), "none"],
+    ["arm64", all("arm64", "v9", "v8"), "v8"],
+    ["arm64/v9", all("arm64", "v8", "none"), "v8"],
+    ["amd64/v3", [...all("386", "none"), ...all("amd64", "v1")], "v1"],
+    ["amd64", all("386", "none"), "none"],
+    ["386", all("amd64", "v1"), undefined],
+    ["arm64", [...all("arm", "v7", "v6")], "v7"],
+    ["arm/v7", all("arm64", "v8"), undefined],
+  ];
+  for (const [want, list, best] of table) assert.equal(chosen(list, `linux/${want}`), best, want);
+});
+
 test("selectManifest: best variant, first on ties, no-platform entries last, attestations never", () => {
   const list = [
     entry("arm5", { os: "linux", architecture: "arm", variant: "v5" }),

@@ -58,31 +58,47 @@ function variantOf(platform: Platform): string {
   return { arm: "v7", arm64: "v8", amd64: "v1" }[platform.architecture] ?? "";
 }
 
+/** What else runs on an architecture, worse than any variant of its own. */
+const NARROWER: Readonly<Record<string, Omit<Platform, "os">>> = {
+  amd64: { architecture: "386" },
+  arm64: { architecture: "arm", variant: "v8" },
+};
+const NARROWER_RANK = 100;
+
 /**
- * How well an image's platform suits: 0 is exact, larger is a lesser variant that runs as well; undefined does not run.
- * Variants of arm and amd64 are upward compatible (arm v7 runs v6 and v5, amd64 v3 runs v2 and v1).
+ * How well an image's platform suits: 0 is exact, larger is a lesser one that runs as well; undefined does not run.
+ * Variants are upward compatible (arm v7 runs v6 and v5, amd64 v3 runs v2 and v1).
  */
 export function rankPlatform(want: Platform, have: Platform): number | undefined {
-  if (want.os !== have.os || want.architecture !== architectureOf(have.architecture)) return undefined;
+  if (want.os !== have.os) return undefined;
+  if (want.architecture !== architectureOf(have.architecture)) {
+    const narrower = NARROWER[want.architecture];
+    const rank = narrower === undefined ? undefined : rankPlatform({ os: want.os, ...narrower }, have);
+    return rank === undefined ? undefined : rank + NARROWER_RANK;
+  }
   const [wanted, had] = [variantOf(want), variantOf({ ...have, architecture: want.architecture })];
   if (wanted === had) return 0;
-  if (want.architecture !== "arm" && want.architecture !== "amd64") return undefined;
+  if (!["arm", "arm64", "amd64"].includes(want.architecture)) return undefined;
   const distance = Number(wanted.slice(1)) - Number(had.slice(1));
   return distance > 0 ? distance : undefined;
 }
 
 /**
- * The entry of an index to use: the best platform match, the first on ties; one without a platform only if no entry
- * names a matching one. Attestations are never chosen.
+ * The entries of an index that may be used, the best platform match first, in the index's order on ties; then those
+ * without a platform: indexes, or manifests whose configuration has to tell it. Attestations are never among them.
  */
-export function selectManifest(manifests: readonly Descriptor[], want: Platform): Descriptor | undefined {
-  let best: { readonly entry: Descriptor; readonly rank: number } | undefined;
-  for (const entry of manifests) {
-    if (entry.platform === undefined) continue;
+export function rankManifests(manifests: readonly Descriptor[], want: Platform): readonly Descriptor[] {
+  const ranked = manifests.flatMap((entry) => {
+    if (entry.platform === undefined) return isAttestation(entry) ? [] : [{ entry, rank: Number.POSITIVE_INFINITY }];
     const rank = rankPlatform(want, entry.platform);
-    if (rank !== undefined && (best === undefined || rank < best.rank)) best = { entry, rank };
-  }
-  return best?.entry ?? manifests.find((entry) => entry.platform === undefined && !isAttestation(entry));
+    return rank === undefined ? [] : [{ entry, rank }];
+  });
+  return ranked.sort((a, b) => (a.rank === b.rank ? 0 : a.rank - b.rank)).map(({ entry }) => entry);
+}
+
+/** The first of {@link rankManifests}. */
+export function selectManifest(manifests: readonly Descriptor[], want: Platform): Descriptor | undefined {
+  return rankManifests(manifests, want)[0];
 }
 
 function isAttestation(entry: Descriptor): boolean {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { BerthError } from "@berth/base";
-import { algorithmOf, type Descriptor, type Digest, parseStoredManifest } from "@berth/oci";
+import { algorithmOf, type Descriptor, type Digest, isDistributed, parseStoredManifest } from "@berth/oci";
 import type { Repository } from "./hosts.ts";
 import type { Source } from "./source.ts";
 import type { PushProgress } from "./types.ts";
@@ -62,16 +62,11 @@ async function pushChildren(root: Root, work: Work): Promise<void> {
     await target.registry.pushManifest(target.path, child.digest, manifest, signal);
     done.add(child.digest);
   }
-  const blobs = new Map(document.blobs.filter(isPushed).map((blob) => [blob.digest, blob]));
+  const blobs = new Map(document.blobs.filter(isDistributed).map((blob) => [blob.digest, blob]));
   const missing = [...blobs.values()].filter((blob) => !done.has(blob.digest));
   options.onProgress?.({ kind: "planned", blobs: missing });
   await pushBlobs(missing, options);
   for (const blob of missing) done.add(blob.digest);
-}
-
-/** Layers that must not be distributed stay where their URLs say. */
-function isPushed(blob: Descriptor): boolean {
-  return !((blob.urls?.length ?? 0) > 0 && /nondistributable|foreign/.test(blob.mediaType));
 }
 
 function verify(want: Descriptor, bytes: Buffer): void {

@@ -16,13 +16,20 @@ export const save = command({
       choices: ["oci-archive", "oci-dir", "docker-archive"],
       doc: "oci-archive (the default) keeps all digests, and docker load reads it too; docker-archive has plain layers",
     },
+    platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: the one that is unpacked here" },
+    "all-platforms": { type: "boolean", doc: "the whole index, with all that it leads to" },
     quiet: { type: "boolean", short: "q", doc: "for podman's sake: nothing is printed" },
   },
   run: async (context, refs, flags) => {
-    const target = saveTarget(context, flags.format ?? "oci-archive", flags.output);
+    const { platform, format = "oci-archive" } = flags;
+    const allPlatforms = flags["all-platforms"];
+    if (allPlatforms && format === "docker-archive") {
+      throw badValue(format, "--format", "a docker archive holds one platform: use oci-archive or oci-dir");
+    }
+    const target = saveTarget(context, format, flags.output);
     const engine = await context.engine();
     using router = routeSignals();
-    await engine.save(refs, target, router.signal);
+    await engine.save(refs, target, { platform, allPlatforms, signal: router.signal });
     return {};
   },
 });

@@ -1,7 +1,10 @@
+import type { BerthError } from "@berth/base";
+import type { PullPolicy } from "@berth/engine";
 import { familiarName, formatReference, parseReference } from "@berth/oci";
 import { type Context, command, type Outcome } from "../command.ts";
 import { usageError } from "../errors.ts";
 import { routeSignals } from "../session/signals.ts";
+import { PULL_POLICIES } from "../spec/flags.ts";
 import { formatRows } from "../view/format.ts";
 import { filterImages, imageRowKind, imageRows } from "../view/images.ts";
 import { imageTree } from "../view/tree.ts";
@@ -63,16 +66,26 @@ export const pull = command({
   example: "berth pull docker.io/library/debian:12",
   flags: {
     platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: this host's" },
+    "all-platforms": { type: "boolean", doc: "keep the images of all platforms, for save and push; one is unpacked" },
+    policy: { type: "string", choices: PULL_POLICIES, doc: "default always; newer makes do with what is here" },
     quiet: { type: "boolean", short: "q", doc: "print the name only" },
   },
   run: pullImage,
 });
 
-async function pullImage(
-  context: Context,
-  [ref = ""]: readonly string[],
-  flags: { readonly platform: string | undefined; readonly quiet: boolean },
-): Promise<Outcome> {
+/** Says why the registry's image is not the one that is used. */
+export function tellUnreachable(context: Context, ref: string): (error: BerthError) => void {
+  return ({ message }) => context.notice(`Using the image that is here for '${ref}': ${message}\n`);
+}
+
+interface PullFlags {
+  readonly platform: string | undefined;
+  readonly "all-platforms": boolean;
+  readonly policy: string | undefined;
+  readonly quiet: boolean;
+}
+
+async function pullImage(context: Context, [ref = ""]: readonly string[], flags: PullFlags): Promise<Outcome> {
   const engine = await context.engine();
   let name = formatReference(parseReference(ref));
   using router = routeSignals();
@@ -80,7 +93,10 @@ async function pullImage(
   const progress = flags.quiet ? undefined : context.progress();
   let digest = "";
   const image = await engine.pull(ref, {
+    pull: (flags.policy ?? "always") as PullPolicy,
     platform: flags.platform,
+    allPlatforms: flags["all-platforms"],
+    onUnreachable: tellUnreachable(context, ref),
     signal: router.signal,
     onProgress: (event) => {
       // Short names may have aliases.
@@ -105,6 +121,7 @@ export const load = command({
   flags: {
     input: { type: "string", short: "i", value: "FILE", complete: "file", doc: "default: stdin" },
     platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: this host's" },
+    "all-platforms": { type: "boolean", doc: "keep the images of all platforms, for save and push; one is unpacked" },
     quiet: { type: "boolean", short: "q", doc: "do not show progress" },
   },
   run: async (context, _args, flags) => {
@@ -116,6 +133,7 @@ export const load = command({
     const progress = flags.quiet ? undefined : context.progress();
     const loaded = await engine.load(flags.input ?? "-", {
       platform: flags.platform,
+      allPlatforms: flags["all-platforms"],
       signal: router.signal,
       onProgress: progress?.onProgress,
     });

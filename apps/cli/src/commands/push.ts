@@ -27,6 +27,8 @@ export const push = command({
   example: "berth push 127.0.0.1:5000/app:1",
   flags: {
     "all-tags": { type: "boolean", short: "a", doc: "all images of the repository" },
+    platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: the one that is unpacked here" },
+    "all-platforms": { type: "boolean", doc: "the whole index, with all that it leads to" },
     "chunk-size": CHUNK,
     quiet: QUIET,
   },
@@ -36,6 +38,8 @@ export const push = command({
     const progress = flags.quiet ? undefined : context.progress();
     const pushed = await engine.push(ref, {
       allTags: flags["all-tags"],
+      platform: flags.platform,
+      allPlatforms: flags["all-platforms"],
       chunkBytes: flags["chunk-size"],
       signal: router.signal,
       onProgress: progress?.onPush,

@@ -9,6 +9,7 @@ import { checkSession, runSession, type SessionOptions } from "../session/sessio
 import { routeSignals } from "../session/signals.ts";
 import { CONTAINER_FLAGS, type ContainerFlags } from "../spec/flags.ts";
 import { buildSpec } from "../spec/spec.ts";
+import { tellUnreachable } from "./images.ts";
 
 const RUN_FLAGS = {
   ...CONTAINER_FLAGS,
@@ -157,8 +158,14 @@ async function createContainer(
     platform: flags.platform,
     signal,
     own,
+    onUnreachable: tellUnreachable(context, spec.image),
     onProgress: (event) => {
-      if (event.kind === "resolved" && !announced && progress !== undefined && flags.pull !== "always") {
+      if (
+        event.kind === "resolved" &&
+        !announced &&
+        progress !== undefined &&
+        ["missing", undefined].includes(flags.pull)
+      ) {
         announced = true;
         context.notice(`Unable to find image '${spec.image}' locally\n`);
       }

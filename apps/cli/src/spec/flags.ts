@@ -1,5 +1,7 @@
 import type { Flags, FlagValues } from "../command.ts";
 
+export const PULL_POLICIES = ["always", "missing", "newer", "never"] as const;
+
 /** Flags that describe a container: of `run` and `create`. */
 export const CONTAINER_FLAGS = {
   name: { type: "string", value: "NAME", doc: "name of the container; default: one is made up" },
@@ -48,7 +50,7 @@ export const CONTAINER_FLAGS = {
   init: { type: "boolean", doc: "run a small init that reaps orphans and passes signals on" },
   "stop-signal": { type: "string", value: "SIGNAL", doc: "signal that stops it; default: the image's, or SIGTERM" },
   "stop-timeout": { type: "integer", value: "SECONDS", doc: "time until SIGKILL; default 10" },
-  pull: { type: "string", choices: ["always", "missing", "never"], doc: "when to pull the image; default missing" },
+  pull: { type: "string", choices: PULL_POLICIES, doc: "when to pull the image; default missing" },
   platform: { type: "string", value: "OS/ARCH[/VARIANT]", doc: "default: this host's" },
   quiet: { type: "boolean", short: "q", doc: "do not show the progress of a pull" },
   cidfile: { type: "string", value: "FILE", complete: "file", doc: "write the container's id to a new file" },
