@@ -34,7 +34,7 @@ void keel_free(void *data, void *pointer) {
 #define SMALL_CLASSES (SMALL_LIMIT / STEP)
 #define CLASSES (SMALL_CLASSES + 24)
 #define LARGE_LIMIT 32768
-#define CHUNK (128 * 1024)
+#define CHUNK (64 * 1024)
 #define LARGE CLASSES
 
 /* In front of every block; eight bytes keep what follows aligned for doubles and pointers. */
@@ -68,7 +68,7 @@ static uint32_t class_of(size_t size, size_t *capacity) {
 
 static void *take(size_t size) {
   if (size > (size_t)(chunk_end - chunk_at)) {
-    char *chunk = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *chunk = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (chunk == MAP_FAILED) return NULL;
     chunk_at = chunk;
     chunk_end = chunk + CHUNK;

@@ -27,7 +27,8 @@ void keel_register(duk_context *ctx, const struct keel_function *table);
 void keel_register_program(duk_context *ctx);
 void keel_register_text(duk_context *ctx);
 void keel_register_process(duk_context *ctx);
-void keel_register_pages(duk_context *ctx);
+/* The program's read-only pages leave the memory of this process. */
+void keel_drop_pages(void);
 void keel_register_signals(duk_context *ctx);
 void keel_register_files(duk_context *ctx);
 void keel_register_paths(duk_context *ctx);

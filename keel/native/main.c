@@ -91,7 +91,6 @@ static duk_ret_t start(duk_context *ctx, void *data) {
   keel_register_program(ctx);
   keel_register_text(ctx);
   keel_register_process(ctx);
-  keel_register_pages(ctx);
   keel_register_signals(ctx);
   keel_register_files(ctx);
   keel_register_paths(ctx);

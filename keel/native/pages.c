@@ -12,25 +12,16 @@ extern const Elf64_Ehdr __ehdr_start;
  * Takes the program's read-only pages out of this process's memory; what is used again is mapped again from the file.
  * The kernel maps 15 neighbours along with each page that start-up touches.
  */
-static duk_ret_t drop_pages(duk_context *ctx) {
+void keel_drop_pages(void) {
   const Elf64_Phdr *header = (const Elf64_Phdr *)((const char *)&__ehdr_start + __ehdr_start.e_phoff);
   unsigned long count = __ehdr_start.e_phnum;
   unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
-  long result = 0;
   for (unsigned long i = 0; i < count; i++) {
     if (header[i].p_type != PT_LOAD || header[i].p_flags & PF_W) continue;
     /* the program is not position-independent: addresses are as they are written */
     unsigned long from = header[i].p_vaddr & ~(page - 1);
     unsigned long to = (header[i].p_vaddr + header[i].p_memsz + page - 1) & ~(page - 1);
-    if (madvise((void *)from, to - from, MADV_DONTNEED) < 0) result = -1;
+    /* where it fails, the pages stay */
+    (void)madvise((void *)from, to - from, MADV_DONTNEED);
   }
-  return keel_result(ctx, result);
-}
-
-void keel_register_pages(duk_context *ctx) {
-  static const struct keel_function table[] = {
-      {"dropPages", drop_pages, 0},
-      {NULL, NULL, 0},
-  };
-  keel_register(ctx, table);
 }

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -148,18 +149,27 @@ static duk_ret_t recv_fds(duk_context *ctx) {
   return 1;
 }
 
-static duk_ret_t do_poll(duk_context *ctx) {
+static duk_ret_t poll_with(duk_context *ctx, int timeout, duk_idx_t out, bool rest) {
   int values[2 * MAX_POLL];
   struct pollfd fds[MAX_POLL];
   size_t count = keel_ints(ctx, 0, values, 2 * MAX_POLL) / 2;
   for (size_t i = 0; i < count; i++) fds[i] = (struct pollfd){.fd = values[2 * i], .events = (short)values[2 * i + 1]};
-  int ready = poll(fds, count, keel_int(ctx, 1));
+  if (rest) keel_drop_pages();
+  int ready = poll(fds, count, timeout);
   if (ready < 0) return keel_result(ctx, ready);
   for (size_t i = 0; i < count; i++) {
     duk_push_int(ctx, fds[i].revents);
-    duk_put_prop_index(ctx, 2, (duk_uarridx_t)i);
+    duk_put_prop_index(ctx, out, (duk_uarridx_t)i);
   }
   return keel_result(ctx, ready);
+}
+
+static duk_ret_t do_poll(duk_context *ctx) {
+  return poll_with(ctx, keel_int(ctx, 1), 2, false);
+}
+
+static duk_ret_t poll_at_rest(duk_context *ctx) {
+  return poll_with(ctx, -1, 1, true);
 }
 
 static duk_ret_t interface_up(duk_context *ctx) {
@@ -186,6 +196,7 @@ void keel_register_sockets(duk_context *ctx) {
       {"sendFds", send_fds, 3},
       {"recvFds", recv_fds, 2},
       {"poll", do_poll, 3},
+      {"pollAtRest", poll_at_rest, 2},
       {"interfaceUp", interface_up, 1},
       {NULL, NULL, 0},
   };

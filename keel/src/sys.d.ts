@@ -93,9 +93,6 @@ interface Sys {
   /** Number of a system call on this machine by name (libseccomp's table), or negative. */
   syscallNumber(name: string): number;
 
-  /** The program's read-only pages leave this process's memory until they are used again. */
-  dropPages(): Errno;
-
   // --- signals
   /** how: 0 block, 1 unblock, 2 set. */
   sigprocmask(how: number, signals: readonly number[]): Errno;
@@ -212,6 +209,8 @@ interface Sys {
   recvFds(sock: Fd, max: number): { readonly data: string; readonly fds: Fd[] } | Errno;
   /** fds: flat [fd, events, fd, events…]; revents are written to out. Returns the number ready. */
   poll(fds: readonly number[], timeoutMs: number, out: number[]): number | Errno;
+  /** Waits without an end; before that the program's read-only pages leave this process's memory until they are used again. */
+  pollAtRest(fds: readonly number[], out: number[]): number | Errno;
   /** [master, slave] both close-on-exec and O_NOCTTY; unlocked; through /dev/ptmx of the present root, slave by TIOCGPTPEER. */
   openPty(): [Fd, Fd] | Errno;
   /** Same, from the ptmx given as an open devpts-relative descriptor (path opened by the caller). */

@@ -37,17 +37,14 @@ export function runLoop(w: World, first: readonly Action[]): Finish {
   const fds: number[] = [];
   const watched: Watched[] = [];
   const ready: number[] = [];
-  let rested = false;
   while (!finish) {
     const now = nowMs();
     watch(w, now, fds, watched);
     ready.length = 0;
     const wait = timeout(w, now);
-    const resting: boolean = wait < 0 && !rested;
-    const count = sys.poll(fds, resting ? REST_MS : wait, ready);
+    let count = sys.poll(fds, wait < 0 ? REST_MS : wait, ready);
     // nothing for a while: what start-up touched of the program's file need not count as ours
-    if (resting && count === 0) sys.dropPages();
-    rested = count === 0 && (rested || resting);
+    if (wait < 0 && count === 0) count = sys.pollAtRest(fds, ready);
     if (count > 0) finish = serve(w, watched, ready);
     if (!finish) finish = onTime(w, count > 0);
   }
