@@ -10,7 +10,7 @@ const text = (value: string): number[] => [...u32(value.length), ...Buffer.from(
 /** A function with one instruction, one string, one number and one variable. */
 function dumped(name: string, inner: readonly number[][] = []): number[] {
   const counts = [...u32(1), ...u32(2), ...u32(inner.length), 0, 1, 0, 0];
-  const constants = [0, ...text("word"), 1, ...new Array<number>(8).fill(7)];
+  const constants = [0, ...text("word"), 1, 7, 7, 7, 7, 7, 7, 7, 7];
   const rest = [...u32(0), ...text(name), ...text("x"), ...u32(3), ...u32(0), ...u32(0xffffffff)];
   return [...counts, ...u32(0), ...u32(0), ...u32(0xfff), ...u32(9), ...constants, ...inner.flat(), ...rest];
 }
