@@ -28,7 +28,7 @@ static struct {
   const char *base;        /* its last component */
   bool waiting;            /* layerRun read the present entry and left it for layerNext */
   bool ended;              /* the archive has no more; the library must not be asked again */
-  uint64_t entries;
+  uint64_t entries, max_entries;
   char *refused[MAX_REFUSED + 1]; /* beginnings of xattr names that no layer may set */
 } layer;
 
@@ -85,7 +85,10 @@ static int next_entry(void) {
   if (layer.ended) return 0;
   /* a warning is about names that are not the locale's text, of which there is none */
   if (result < ARCHIVE_WARN) return -1;
-  layer.entries++;
+  if (++layer.entries > layer.max_entries) {
+    archive_set_error(layer.archive, E2BIG, "it has more entries than are allowed");
+    return -1;
+  }
   const char *raw = archive_entry_pathname(layer.entry);
   int error = clean(raw ? raw : "", layer.path);
   if (error) return error - 1;
@@ -230,12 +233,14 @@ static duk_ret_t result_of(duk_context *ctx, int result) {
 }
 
 static duk_ret_t layer_open(duk_context *ctx) {
-  for (duk_uarridx_t i = 0; i < MAX_REFUSED && i < keel_length(ctx, 2); i++) {
-    duk_get_prop_index(ctx, 2, i);
+  for (duk_uarridx_t i = 0; i < MAX_REFUSED && i < keel_length(ctx, 5); i++) {
+    duk_get_prop_index(ctx, 5, i);
     layer.refused[i] = strdup(keel_string(ctx, -1));
     duk_pop(ctx);
   }
-  int error = stream_open(keel_int(ctx, 0), keel_u64(ctx, 1));
+  layer.max_entries = keel_u64(ctx, 1);
+  struct stream_limits limits = {keel_u64(ctx, 2), keel_u64(ctx, 3), keel_u64(ctx, 4)};
+  int error = stream_open(keel_int(ctx, 0), limits);
   layer.archive = error ? NULL : archive_read_new();
   if (!layer.archive) return result_of(ctx, error ? error : -ENOMEM);
   archive_read_support_format_tar(layer.archive);
@@ -354,7 +359,7 @@ static duk_ret_t copy_xattrs(duk_context *ctx) {
 
 void keel_register_layer(duk_context *ctx) {
   static const struct keel_function table[] = {
-      {"layerOpen", layer_open, 3},
+      {"layerOpen", layer_open, 6},
       {"layerNext", layer_next, 0},
       {"layerMake", layer_make, 2},
       {"layerRun", layer_run, 4},

@@ -37,7 +37,8 @@ static struct {
   uint8_t *input;
   size_t at, end;
   bool plain;
-  uint64_t max_bytes, read_bytes, tar_bytes;
+  struct stream_limits limits;
+  uint64_t read_bytes, tar_bytes;
   struct sha256_ctx hash;
   size_t used; /* bytes in the slot being filled */
 } in;
@@ -95,7 +96,9 @@ static bool produced(size_t bytes) {
   in.tar_bytes += bytes;
   in.used += bytes;
   if (in.used == SLOT_BYTES) publish();
-  return in.tar_bytes <= in.max_bytes || fail(0, "it unpacks to more bytes than are allowed");
+  if (in.tar_bytes > in.limits.max_bytes) return fail(0, "it unpacks to more bytes than are allowed");
+  return in.tar_bytes <= in.limits.free_bytes || in.tar_bytes / in.limits.max_ratio <= in.read_bytes ||
+         fail(0, "it unpacks to more times its size than is allowed");
 }
 
 static bool copy_plain(void) {
@@ -205,9 +208,9 @@ static void *hash_all(void *unused) {
   }
 }
 
-int stream_open(int fd, uint64_t max_bytes) {
+int stream_open(int fd, struct stream_limits limits) {
   in.fd = fd;
-  in.max_bytes = max_bytes;
+  in.limits = limits;
   in.input = malloc(INPUT_BYTES);
   if (!in.input) return -ENOMEM;
   for (int i = 0; i < SLOTS; i++)

@@ -11,9 +11,15 @@ struct stream_result {
   uint64_t tar_bytes;
 };
 
-/* Starts reading fd with gzip, zstd or no compression, found by its first bytes. More than max_bytes of tar fail.
+struct stream_limits {
+  uint64_t max_bytes;  /* of tar */
+  uint64_t free_bytes; /* tar may come out of anything up to here, */
+  uint64_t max_ratio;  /* and after that so many times the bytes read */
+};
+
+/* Starts reading fd with gzip, zstd or no compression, found by its first bytes. More tar than the limits allow fails.
    Returns 0 or -errno. One stream per process; its memory does not depend on the layer. */
-int stream_open(int fd, uint64_t max_bytes);
+int stream_open(int fd, struct stream_limits limits);
 
 /* The next piece of the tar stream, good until the next call. Returns its length, 0 at the end, -1: see stream_error. */
 ssize_t stream_read(const void **piece);

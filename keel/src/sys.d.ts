@@ -274,10 +274,18 @@ interface Sys {
   // --- unpack (libarchive, nettle); one layer per process. What the layer's bytes cannot mean is a text (libarchive's).
   /**
    * Starts reading a layer from fd: compressed bytes are hashed, decompressed (gzip, zstd, none; multi-member), the
-   * tar stream is hashed, entries are parsed. More than maxTarBytes of tar are a failure. No entry sets an xattr whose name begins
-   * with one of refusedXattrs (at most 4).
+   * tar stream is hashed, entries are parsed. A failure are more entries or more bytes of tar than allowed, and, past
+   * freeBytes of tar, more than maxRatio (at least 1) for each byte read. No entry sets an xattr whose name begins with one
+   * of refusedXattrs (at most 4).
    */
-  layerOpen(fd: Fd, maxTarBytes: number, refusedXattrs: readonly string[]): Errno | string;
+  layerOpen(
+    fd: Fd,
+    maxEntries: number,
+    maxTarBytes: number,
+    freeBytes: number,
+    maxRatio: number,
+    refusedXattrs: readonly string[],
+  ): Errno | string;
   /** The next entry, which becomes the present one; undefined at the end. -ENAMETOOLONG, -EILSEQ: no such name can be. */
   layerNext(): LayerEntry | string | Errno | undefined;
   /**

@@ -4,6 +4,7 @@ import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { asRuntimeError, must, runtimeError } from "../lib/errors.ts";
 import { print } from "../lib/report.ts";
+import { inUserNamespace } from "../lib/userns.ts";
 import { applyLayer } from "../unpack/apply.ts";
 import { Tree } from "../unpack/tree.ts";
 
@@ -12,18 +13,34 @@ const RLIMIT_DATA = 2;
 const RLIMIT_NOFILE = 7;
 /** More than any layer needs (zstd's window may take 128 MiB): one that makes us grow without end is refused, the host is not. */
 const MEMORY = 256 << 20;
-const DEFAULT_MAX_BYTES = 1 << 30;
+const GIB = 1 << 30;
 
 /** `keel unpack`: applies the layer on stdin to an overlayfs upper directory. */
 function unpack(): void {
   const { values, lists } = parseArgs(context().args, {
-    flags: { target: "string", lower: "list", "max-bytes": "string" },
+    flags: {
+      target: "string",
+      lower: "list",
+      "max-bytes": "string",
+      "max-entries": "string",
+      "max-ratio": "string",
+      "free-bytes": "string",
+    },
   });
   const target = values["target"];
   if (!target) throw runtimeError("InvalidArgument", "keel unpack: --target DIR is missing");
-  const maxBytes = values["max-bytes"] === undefined ? DEFAULT_MAX_BYTES : Number(values["max-bytes"]);
-  if (!(maxBytes > 0))
-    throw runtimeError("InvalidArgument", `keel unpack: --max-bytes ${values["max-bytes"]} is no size`);
+  const limit = (name: string, fallback: number): number => {
+    const value = values[name] === undefined ? fallback : Math.floor(Number(values[name]));
+    if (!(value >= 1)) throw runtimeError("InvalidArgument", `keel unpack: --${name} ${values[name]} is no limit`);
+    return value;
+  };
+  const limits = {
+    entries: limit("max-entries", 1e6),
+    bytes: limit("max-bytes", GIB),
+    freeBytes: limit("free-bytes", GIB),
+    ratio: limit("max-ratio", 200),
+    devices: !inUserNamespace(),
+  };
   sys.prlimit(0, RLIMIT_DATA, MEMORY, MEMORY);
   sys.prlimit(0, RLIMIT_NOFILE, 65536, 65536); // deep trees and long chains; without the right to raise it, less deep ones
   sys.umask(0);
@@ -34,7 +51,7 @@ function unpack(): void {
   // Nothing below uses a path that leads out; a mistake of ours shall not either.
   must(sys.chroot(target), `chroot to ${target}`);
   must(sys.chdir("/"), `change directory to ${target}`);
-  const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(new Tree(root, lowers), 0, maxBytes);
+  const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(new Tree(root, lowers), 0, limits);
   const result: UnpackResult = { diffId, digest, compressedBytes, tarBytes, entries };
   print(`${JSON.stringify(result)}\n`);
 }

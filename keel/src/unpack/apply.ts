@@ -10,20 +10,33 @@ import type { Dir, Tree } from "./tree.ts";
 /** xattrs by which overlayfs is told what to show: a layer that could set them could show what is not its own. */
 const REFUSED_XATTRS: readonly string[] = ["trusted.overlay.", "user.overlay."];
 
+/** What a layer may hold. */
+export interface Limits {
+  readonly entries: number;
+  /** Of the tar stream. */
+  readonly bytes: number;
+  /** Past so many bytes, the tar stream may have `ratio` times the bytes of the layer. */
+  readonly freeBytes: number;
+  readonly ratio: number;
+  /** Device nodes are made; else they are left out, as in a user namespace, where nobody may make them. */
+  readonly devices: boolean;
+}
+
 /**
  * Applies the layer that is read from `fd` to the tree: the change set of the OCI image-spec (layer.md).
  *
  * @throws RuntimeError InvalidArgument when the bytes are no layer; what a call failed with
  */
-export function applyLayer(tree: Tree, fd: Fd, maxBytes: number): LayerTotals {
-  need(sys.layerOpen(fd, maxBytes, REFUSED_XATTRS), "read the layer");
+export function applyLayer(tree: Tree, fd: Fd, limits: Limits): LayerTotals {
+  const { entries, bytes, freeBytes, ratio } = limits;
+  need(sys.layerOpen(fd, entries, bytes, freeBytes, ratio, REFUSED_XATTRS), "read the layer");
   let aufs = false;
   for (;;) {
     const entry = sys.layerNext();
     if (entry === undefined) break;
     if (typeof entry !== "object") throw failure(entry, "read the layer");
     if (isBelow(entry.path, AUFS_LINKS)) aufs = true;
-    applyEntry(tree, entry);
+    applyEntry(tree, entry, limits.devices);
     const { fd: dir, path, inherits } = tree.present;
     if (need(sys.layerRun(dir, path, inherits, WHITEOUT), `create files in ${path}`) > 0) tree.present.changed = true;
   }
@@ -34,7 +47,7 @@ export function applyLayer(tree: Tree, fd: Fd, maxBytes: number): LayerTotals {
   return totals;
 }
 
-function applyEntry(tree: Tree, entry: LayerEntry): void {
+function applyEntry(tree: Tree, entry: LayerEntry, devices: boolean): void {
   const { path, kind, link } = entry;
   const meaning = meaningOf(path);
   switch (meaning) {
@@ -53,7 +66,7 @@ function applyEntry(tree: Tree, entry: LayerEntry): void {
   if (kind === "dir") makeDirectory(tree, entry);
   else if (path === "/") throw runtimeError("InvalidArgument", `apply /: the root of a layer is a ${kind}`);
   else if (kind === "hardlink") makeLink(tree, path, link);
-  else makeFile(tree, path);
+  else if (devices || (kind !== "char" && kind !== "block")) makeFile(tree, path);
 }
 
 /** A file, symlink, device or fifo in place of whatever has its name. */

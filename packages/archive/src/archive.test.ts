@@ -162,6 +162,17 @@ test("openArchive: a compressed archive that unpacks beyond the limit is refused
   assert.deepEqual(readdirSync(s.spoolDir), []);
 });
 
+test("openArchive: a compressed archive that unpacks to too many times its size is refused, a small one is not", async () => {
+  using s = scratch();
+  const bomb = s.write("bomb.tar.zst", zstdCompressSync(Buffer.concat([tar(member("a", "")), Buffer.alloc(16 << 20)])));
+  const limits = { ...s, maxRatio: 200 };
+  const refused = (e: unknown): boolean =>
+    isCode(e, "InvalidArgument") && /more than 200 times its size/.test(String(e));
+  await assert.rejects(openArchive(bomb, { ...limits, freeBytes: 1 << 20 }), refused);
+  assert.deepEqual(readdirSync(s.spoolDir), []);
+  (await openArchive(bomb, limits))[Symbol.dispose]();
+});
+
 test("parseHeader and parsePax: random bytes never throw", () => {
   for (let i = 0; i < 2000; i++) {
     const noise = Buffer.from(crypto.getRandomValues(new Uint8Array(512)));

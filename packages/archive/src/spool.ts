@@ -7,6 +7,8 @@ import { badArchive } from "./errors.ts";
 import type { ArchiveOptions } from "./types.ts";
 
 const MAX_SPOOL_BYTES = 64 * 1024 ** 3;
+/** So much may come out of anything. */
+const FREE_BYTES = 1024 ** 3;
 
 export type Compression = "none" | "gzip" | "zstd" | "unsupported";
 
@@ -28,16 +30,25 @@ export async function spool(
   source: number,
   options: ArchiveOptions,
 ): Promise<{ fd: number; length: number }> {
-  const max = options.maxBytes ?? MAX_SPOOL_BYTES;
+  const { maxBytes: max = MAX_SPOOL_BYTES, maxRatio = Number.POSITIVE_INFINITY, freeBytes = FREE_BYTES } = options;
   mkdirSync(options.spoolDir, { recursive: true, mode: 0o700 });
   const name = join(options.spoolDir, `spool.${process.pid}.${performance.now()}`);
   const fd = openSync(name, "wx+", 0o600);
   unlinkSync(name);
   let length = 0;
+  let compressed = 0;
+  const count = async function* (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      compressed += chunk.length;
+      yield chunk;
+    }
+  };
   const write = async (body: AsyncIterable<Uint8Array>): Promise<void> => {
     for await (const chunk of body) {
       length += chunk.length;
       if (length > max) throw badArchive(path, `it unpacks to more than the allowed ${max} bytes`);
+      if (length > freeBytes && length / compressed > maxRatio)
+        throw badArchive(path, `it unpacks to more than ${maxRatio} times its size`);
       for (let done = 0; done < chunk.length; ) done += writeSync(fd, chunk, done);
     }
   };
@@ -47,7 +58,9 @@ export async function spool(
     const { head, body } = await peek(input);
     const settings = options.signal === undefined ? {} : { signal: options.signal };
     const decoder = await openDecoder(path, detectCompression(head));
-    await (decoder === undefined ? pipeline(body, write, settings) : pipeline(body, decoder, write, settings));
+    await (decoder === undefined
+      ? pipeline(body, count, write, settings)
+      : pipeline(body, count, decoder, write, settings));
     return { fd, length };
   } catch (error) {
     closeSync(fd);

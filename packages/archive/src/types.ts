@@ -23,6 +23,10 @@ export interface ArchiveOptions {
   readonly spoolDir: string;
   /** Longest archive after decompression, bytes; default 64 GiB. */
   readonly maxBytes?: number;
+  /** Bytes that may come out of each byte of a compressed one, past the first `freeBytes`; default: any. */
+  readonly maxRatio?: number;
+  /** Default 1 GiB. */
+  readonly freeBytes?: number;
   readonly signal?: AbortSignal | undefined;
 }
 

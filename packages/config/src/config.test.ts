@@ -10,6 +10,9 @@ test("config: a flag wins over the environment, the environment over the default
     runRoot: "/env/run",
     keelPath: "/usr/lib/berth/keel",
     registriesConf: "/env/r.conf",
+    maxLayerBytes: 64 * 1024 ** 3,
+    maxLayerEntries: 1_000_000,
+    maxLayerRatio: 200,
   });
 });
 

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
+import { BerthError, parseBytes } from "@berth/base";
 
 /** All settings of one engine; every value is there. */
 export interface Config {
@@ -11,7 +12,14 @@ export interface Config {
   readonly keelPath: string;
   /** Which hosts serve what, as containers-registries.conf(5); it need not be there. Absolute. */
   readonly registriesConf: string;
+  /** What one layer of an image may unpack to: bytes of its tar, files, and times its own size (past 1 GiB). */
+  readonly maxLayerBytes: number;
+  readonly maxLayerEntries: number;
+  readonly maxLayerRatio: number;
 }
+
+/** Settings that are paths. */
+type Paths = "root" | "runRoot" | "keelPath" | "registriesConf";
 
 interface Setting {
   readonly env: string;
@@ -19,7 +27,7 @@ interface Setting {
 }
 
 /** Each setting, once: its environment variable and its default (design.md section 5). */
-const SETTINGS: Readonly<Record<keyof Config, Setting>> = {
+const SETTINGS: Readonly<Record<Paths, Setting>> = {
   root: {
     env: "BERTH_ROOT",
     fallback: (env, isRoot) =>
@@ -45,7 +53,7 @@ const SETTINGS: Readonly<Record<keyof Config, Setting>> = {
  */
 export function resolveConfig(flags: Partial<Config> = {}, env: NodeJS.ProcessEnv = process.env): Config {
   const isRoot = process.geteuid?.() === 0;
-  const value = (name: keyof Config): string => {
+  const value = (name: Paths): string => {
     const { env: variable, fallback } = SETTINGS[name];
     return resolve(flags[name] || env[variable] || fallback(env, isRoot));
   };
@@ -54,5 +62,16 @@ export function resolveConfig(flags: Partial<Config> = {}, env: NodeJS.ProcessEn
     runRoot: value("runRoot"),
     keelPath: value("keelPath"),
     registriesConf: value("registriesConf"),
+    maxLayerBytes: flags.maxLayerBytes ?? limitOf(env, "BERTH_MAX_LAYER_BYTES", "64g"),
+    maxLayerEntries: flags.maxLayerEntries ?? limitOf(env, "BERTH_MAX_LAYER_ENTRIES", "1000000"),
+    maxLayerRatio: flags.maxLayerRatio ?? limitOf(env, "BERTH_MAX_LAYER_RATIO", "200"),
+  });
+}
+
+function limitOf(env: NodeJS.ProcessEnv, variable: string, fallback: string): number {
+  const limit = parseBytes(env[variable] || fallback);
+  if (limit > 0) return limit;
+  throw new BerthError("InvalidArgument", `read ${variable}: ${env[variable]} allows nothing`, {
+    hint: "write a number from 1 on, or leave it out",
   });
 }

@@ -120,6 +120,7 @@ function openContext(options: EngineOptions): Context {
       snapshots: layers,
       keelPath,
       registriesConf,
+      layerLimits: { bytes: config.maxLayerBytes, entries: config.maxLayerEntries, ratio: config.maxLayerRatio },
       inUse: () => containers.listImagesInUse(state.db),
       running: () => runningImages(state),
       keptBlobs: () => served.usedBlobs(),

@@ -35,7 +35,8 @@ export async function importTar(
     const { fd, length } = await spool(path, source, {
       spoolDir,
       signal: options.signal,
-      maxBytes: target.maxLayerBytes,
+      maxBytes: target.layerLimits.bytes,
+      maxRatio: target.layerLimits.ratio,
     });
     try {
       const read = (start: number): AsyncIterable<Buffer> =>

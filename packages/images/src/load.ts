@@ -41,7 +41,9 @@ interface Found {
 export async function load(path: string, target: Target, options: PullOptions): Promise<readonly Digest[]> {
   target.content.recover();
   await target.snapshots.recover();
-  using archive = await openArchive(path, { spoolDir: target.content.spoolDir, signal: options.signal });
+  const { content, layerLimits } = target;
+  const limits = { maxBytes: layerLimits.bytes, maxRatio: layerLimits.ratio };
+  using archive = await openArchive(path, { spoolDir: content.spoolDir, ...limits, signal: options.signal });
   const isLayout = archive.size("oci-layout") !== undefined && archive.size("index.json") !== undefined;
   const isDocker = archive.size("manifest.json") !== undefined;
   if (!isLayout && !isDocker) throw nothingToLoad(path);

@@ -10,7 +10,7 @@ import { fetchDocuments } from "./platforms.ts";
 import { type Resolved, resolve } from "./resolve.ts";
 import type { Root, Source } from "./source.ts";
 import * as store from "./store.ts";
-import type { PullProgress } from "./types.ts";
+import type { LayerLimits, PullProgress } from "./types.ts";
 import { unpackLayer } from "./unpack.ts";
 
 const PARALLEL_DOWNLOADS = 3;
@@ -20,7 +20,7 @@ const BAD_LAYER: readonly ErrorCode[] = ["InvalidArgument", "DataLoss", "Interna
 /** What pull and load need of the store. */
 export interface Target extends Stores {
   readonly keelPath: string;
-  readonly maxLayerBytes: number;
+  readonly layerLimits: LayerLimits;
 }
 
 export interface ObtainOptions {
@@ -196,7 +196,7 @@ async function fetchBlob(
 
 async function commitLayer(step: Step, work: Work): Promise<void> {
   const { options, resolved, chain, signal } = work;
-  const { content, snapshots, keelPath, maxLayerBytes } = options.target;
+  const { content, snapshots, keelPath, layerLimits } = options.target;
   const { layer, i } = step;
   const { digest } = layer;
   await snapshots.commitLayer({
@@ -210,7 +210,7 @@ async function commitLayer(step: Step, work: Work): Promise<void> {
       const blob = step.blob.end === undefined ? step.blob.read() : content.path(digest);
       const diffId = resolved.config.rootfs.diff_ids[i] as Digest;
       try {
-        await unpackLayer({ keelPath, layer, diffId, blob, dirs, maxBytes: maxLayerBytes, signal });
+        await unpackLayer({ keelPath, layer, diffId, blob, dirs, limits: layerLimits, signal });
       } catch (error) {
         if (isCode(error, "DataLoss") && error.details?.["want"] === digest) content.discard(digest);
         // Bytes that cannot be unpacked may be bytes that are not the layer's: then the download knows better.

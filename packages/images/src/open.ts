@@ -24,13 +24,14 @@ import type {
   ImagePushOptions,
   Images,
   ImportOptions,
+  LayerLimits,
   Pruned,
   PullOptions,
   SaveOptions,
   SaveTarget,
 } from "./types.ts";
 
-const MAX_LAYER_BYTES = 64 * 1024 ** 3;
+const LAYER_LIMITS: LayerLimits = { bytes: 64 * 1024 ** 3, entries: 1_000_000, ratio: 200 };
 
 export interface ImagesOptions extends HostsOptions {
   /** Opened with the `migrations` of content, snapshots and images (one list, any order). */
@@ -45,8 +46,8 @@ export interface ImagesOptions extends HostsOptions {
   readonly running?: () => ReadonlySet<Digest>;
   /** Blobs that garbage collection leaves although no image needs them. */
   readonly keptBlobs?: () => ReadonlySet<Digest>;
-  /** Limit of one unpacked layer's tar stream, bytes; default 64 GiB. */
-  readonly maxLayerBytes?: number;
+  /** Default: 64 GiB, a million entries, 200 times its size. */
+  readonly layerLimits?: LayerLimits;
 }
 
 /**
@@ -242,8 +243,8 @@ class ImageStore implements Images {
   }
 
   #target(): Target {
-    const { keelPath, maxLayerBytes = MAX_LAYER_BYTES } = this.#options;
-    return { ...this.#stores, keelPath, maxLayerBytes };
+    const { keelPath, layerLimits = LAYER_LIMITS } = this.#options;
+    return { ...this.#stores, keelPath, layerLimits };
   }
 
   #find(ref: string): Hit | undefined {

@@ -37,6 +37,15 @@ export interface PullOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What one layer may unpack to. */
+export interface LayerLimits {
+  /** Of its tar stream. */
+  readonly bytes: number;
+  readonly entries: number;
+  /** Times its own size; counts when more than 1 GiB comes out. */
+  readonly ratio: number;
+}
+
 /** `oci-archive` is a tar of an OCI layout that docker reads too; `docker-archive` what docker wrote before it had layouts. */
 export type ArchiveFormat = "oci-archive" | "docker-archive";
 

@@ -7,6 +7,10 @@ import { BerthError, errnoOf } from "@berth/base";
 import { algorithmOf, type Descriptor, type Digest } from "@berth/oci";
 import { ERROR_CODES, type UnpackResult, type WireError } from "@berth/protocol";
 import { damagedBlob, diffIdMismatch, noKeel, unpackFailed } from "./errors.ts";
+import type { LayerLimits } from "./types.ts";
+
+const LIMIT_HINT =
+  "if you trust the image, raise the limit: BERTH_MAX_LAYER_BYTES, BERTH_MAX_LAYER_ENTRIES, BERTH_MAX_LAYER_RATIO";
 
 export interface UnpackOptions {
   readonly keelPath: string;
@@ -15,7 +19,7 @@ export interface UnpackOptions {
   /** Path of the layer's blob, or its bytes while they still arrive. */
   readonly blob: string | AsyncIterable<Uint8Array>;
   readonly dirs: { readonly upper: string; readonly work: string; readonly lowers: readonly string[] };
-  readonly maxBytes: number;
+  readonly limits: LayerLimits;
   readonly signal: AbortSignal;
 }
 
@@ -28,7 +32,8 @@ export async function unpackLayer(options: UnpackOptions): Promise<void> {
   const { layer, diffId, dirs } = options;
   const args = ["unpack", "--target", dirs.upper];
   for (const lower of dirs.lowers) args.push("--lower", lower);
-  args.push("--max-bytes", String(options.maxBytes));
+  const { bytes, entries, ratio } = options.limits;
+  args.push("--max-bytes", `${bytes}`, "--max-entries", `${entries}`, "--max-ratio", `${ratio}`);
   const result = parseResult(layer.digest, await runKeel(options, args));
   // keel tells the sha-256; of other digests the store has verified the bytes as they came.
   if (algorithmOf(layer.digest) === "sha256" && result.digest !== layer.digest)
@@ -98,7 +103,7 @@ function keelError(layer: Digest, stderr: string, failure: string): BerthError {
     const wire = JSON.parse(stderr) as WireError;
     if (ERROR_CODES.includes(wire.code) && typeof wire.message === "string") {
       return new BerthError(wire.code, `unpack layer ${layer}: ${wire.message}`, {
-        hint: wire.hint,
+        hint: wire.hint ?? (/allowed$/.test(wire.message) ? LIMIT_HINT : undefined),
         details: { errno: wire.errno, step: wire.step },
       });
     }
