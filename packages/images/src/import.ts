@@ -31,13 +31,9 @@ export async function importTar(
   await target.snapshots.recover();
   const source = open(path);
   try {
-    const { spoolDir } = target.content;
-    const { fd, length } = await spool(path, source, {
-      spoolDir,
-      signal: options.signal,
-      maxBytes: target.layerLimits.bytes,
-      maxRatio: target.layerLimits.ratio,
-    });
+    const { content, layerLimits } = target;
+    const limits = { maxBytes: layerLimits.bytes, maxRatio: layerLimits.ratio, signal: options.signal };
+    const { fd, length } = await spool(path, source, { spoolDir: content.spoolDir, ...limits });
     try {
       const read = (start: number): AsyncIterable<Buffer> =>
         createReadStream("", { fd, start, autoClose: false, highWaterMark: CHUNK });

@@ -103,7 +103,7 @@ function keelError(layer: Digest, stderr: string, failure: string): BerthError {
     const wire = JSON.parse(stderr) as WireError;
     if (ERROR_CODES.includes(wire.code) && typeof wire.message === "string") {
       return new BerthError(wire.code, `unpack layer ${layer}: ${wire.message}`, {
-        hint: wire.hint ?? (/allowed$/.test(wire.message) ? LIMIT_HINT : undefined),
+        hint: wire.hint ?? (wire.message.endsWith("allowed") ? LIMIT_HINT : undefined),
         details: { errno: wire.errno, step: wire.step },
       });
     }
