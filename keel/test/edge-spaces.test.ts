@@ -245,3 +245,31 @@ t("edge 12: in a user namespace a read-only bind keeps the source's locked flags
   assert.match(kept.stdout, /^tmpfs \/src tmpfs ro,nosuid,nodev,noexec/, kept.stderr);
   assert.match(bind(["bind", "ro", "suid"]).stderr, /bind .*\/src at \/src: set its options: operation not permitted/);
 });
+
+t("edge 12: what a mount of the host refuses, the config of a container in a user namespace cannot allow", () => {
+  const bind = (host: string, options: string[], change = inUserNamespace) => {
+    const made = bundle(["grep", " /src ", "/proc/mounts"], (s) => {
+      s.mounts.push({ destination: "/src", type: "bind", source: "src", options });
+      change(s);
+    });
+    for (const dir of [made.dir, made.rootfs]) mkdirSync(join(dir, "src"));
+    const script =
+      'mount -t tmpfs tmpfs "$1/src" && mount -o "remount,bind,$3" "$1/src" && exec "$2" --root "$1/state" run -b "$1" x';
+    return spawnSync("unshare", ["--mount", "sh", "-c", script, "sh", made.dir, KEEL, host], { encoding: "utf8" });
+  };
+  const refused = /keel run failed: .*error mounting ".*\/src" to rootfs at "\/src": .*operation not permitted/;
+  assert.match(bind("ro,nodev", ["bind", "rw"], () => {}).stdout, /^tmpfs \/src tmpfs rw,/);
+  const taken = [
+    ["ro", "rw"],
+    ["nosuid", "suid"],
+    ["noexec", "exec"],
+    ["nodev", "dev"],
+    ["noatime", "relatime"],
+    ["relatime", "noatime"],
+    ["noatime", "strictatime"],
+    ["relatime", "nodiratime"],
+  ] as const;
+  for (const [host, asked] of taken) assert.match(bind(host, ["bind", asked]).stderr, refused, `${host}, ${asked}`);
+  const kept = bind("ro,nosuid,noatime", ["bind", "nodev"]);
+  assert.match(kept.stdout, /^tmpfs \/src tmpfs ro,nosuid,nodev,noatime/, kept.stderr);
+});

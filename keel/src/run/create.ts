@@ -30,6 +30,7 @@ import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { rare } from "./rare.ts";
 import { nextReport } from "./seccomp.ts";
+import { refuseUnlocking } from "./locked.ts";
 import { openSources } from "./sources.ts";
 import { spawnInit } from "./spawn.ts";
 import { expectWord, nextWord, sendGo } from "./sync.ts";
@@ -106,6 +107,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const start = options.immediate ? -1 : must(sys.unixListen(socket, 1, 1), "make the start socket");
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = openSources(plan.steps, plan.userNamespace);
+  if (plan.userNamespace) refuseUnlocking(plan.steps, trees);
   const netDevices = findDevices(spec);
   const main = (): never => {
     sys.loadModule("born");

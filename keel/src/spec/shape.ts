@@ -54,9 +54,48 @@ export function checkShape(value: unknown, shape: Shape, path: string, problems:
     for (const key in record) checkShape(record[key], every, prefix + key, problems);
     return;
   }
+  const before = problems.length;
+  const known = checkFields(record, fields, prefix, problems);
+  if (known === Object.keys(record).length || !adoptCase(record, fields)) return;
+  problems.length = before;
+  checkFields(record, fields, prefix, problems);
+}
+
+/** Returns how many of the fields are there. */
+function checkFields(
+  record: { [field: string]: unknown },
+  fields: { [field: string]: Shape },
+  prefix: string,
+  problems: string[],
+): number {
+  let known = 0;
   for (const key in fields) {
-    if (key !== "!") checkShape(record[key], fields[key] as Shape, prefix + key, problems);
+    if (key === "!") continue;
+    const value = record[key];
+    if (value !== undefined) known++;
+    checkShape(value, fields[key] as Shape, prefix + key, problems);
   }
+  return known;
+}
+
+/**
+ * Go's decoder, and so runc, takes a field in any case of its letters; one that we overlooked could be a limit of the
+ * container. Gives such a field its name, unless that is there too, and tells whether there was one.
+ */
+function adoptCase(record: { [field: string]: unknown }, fields: { [field: string]: Shape }): boolean {
+  const names: { [lower: string]: string } = {};
+  for (const key in fields) names[key.toLowerCase()] = key;
+  const keys = Object.keys(record);
+  let adopted = false;
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i] as string;
+    const name = names[key.toLowerCase()];
+    if (typeof name !== "string" || record[name] !== undefined) continue;
+    record[name] = record[key];
+    delete record[key];
+    adopted = true;
+  }
+  return adopted;
 }
 
 function fits(value: unknown, tag: string): boolean {

@@ -28,6 +28,17 @@ test("validate: the default spec is accepted", () => {
   );
 });
 
+test("validate: a field in another case is that field, as for runc, unless the field itself is there", () => {
+  const spec = JSON.parse(JSON.stringify(defaultSpec({ rootless: false, uid: 0, gid: 0, unified: true }))) as Loose;
+  delete (spec["process"] as Loose)["noNewPrivileges"];
+  Object.assign(spec["process"] as object, { NoNewPrivileges: true, CWD: "relative" });
+  Object.assign(spec["linux"] as object, { resources: { hugepageLimits: [{ pagesize: "2MB", limit: 1 }] } });
+  const checked = validateSpec(spec) as unknown as Loose;
+  assert.equal(checked["process"]?.["noNewPrivileges"], true);
+  assert.equal(checked["process"]?.["cwd"], "/");
+  assert.deepEqual(checked["linux"]?.["resources"]?.["hugepageLimits"]?.[0], { limit: 1, pageSize: "2MB" });
+});
+
 const cases: readonly [string, (spec: Loose) => void, RegExp][] = [
   [
     "args of numbers",
