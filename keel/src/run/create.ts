@@ -24,13 +24,13 @@ import { runHooks } from "./hooks.ts";
 import { type HostMount, removeHostMount } from "./hostmount.ts";
 import { writeIdMaps } from "./idmaps.ts";
 import { applyResourceLimits } from "./limits.ts";
+import { refuseUnlocking } from "./locked.ts";
 import type { NetDevices } from "./netdevices.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { rare } from "./rare.ts";
 import { nextReport } from "./seccomp.ts";
-import { refuseUnlocking } from "./locked.ts";
 import { openSources } from "./sources.ts";
 import { spawnInit } from "./spawn.ts";
 import { expectWord, nextWord, sendGo } from "./sync.ts";
@@ -97,6 +97,12 @@ export function createContainer(options: CreateOptions): Created {
   }
 }
 
+function sourcesOf({ steps, userNamespace }: CreatePlan): number[] {
+  const trees = openSources(steps, userNamespace);
+  if (userNamespace) refuseUnlocking(steps, trees);
+  return trees;
+}
+
 function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const { spec, namespaces } = plan;
   // with a user namespace what init mounts of the cgroups is opened before it is made; systemd needs a process first
@@ -106,8 +112,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const socket = `${containerDir(options.id)}/${START_SOCKET}`;
   const start = options.immediate ? -1 : must(sys.unixListen(socket, 1, 1), "make the start socket");
   const [masterSocket, consoleSocket] = openConsole(plan, options);
-  const trees = openSources(plan.steps, plan.userNamespace);
-  if (plan.userNamespace) refuseUnlocking(plan.steps, trees);
+  const trees = sourcesOf(plan);
   const netDevices = findDevices(spec);
   const main = (): never => {
     sys.loadModule("born");
