@@ -13,7 +13,7 @@ export interface Store extends Disposable {
 }
 
 /** All of a data root, as the engine opens it. */
-export function openStore(root: string): Store {
+export function openStore(root: string, layerLimits?: images.LayerLimits): Store {
   const state = openState(join(root, "berth.db"), [
     ...content.migrations,
     ...snapshots.migrations,
@@ -21,7 +21,15 @@ export function openStore(root: string): Store {
   ]);
   const blobs = content.openContent({ state, root });
   const layers = snapshots.openSnapshots({ state, root });
-  const options = { state, content: blobs, snapshots: layers, keelPath: KEEL, inUse: () => new Set<never>() };
+  const limits = layerLimits === undefined ? {} : { layerLimits };
+  const options = {
+    state,
+    content: blobs,
+    snapshots: layers,
+    keelPath: KEEL,
+    inUse: () => new Set<never>(),
+    ...limits,
+  };
   return {
     state,
     content: blobs,
