@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { tar } from "../../keel/test/tar-writer.ts";
-import { Evil } from "../../packages/images/test/evil.ts";
+import { Evil } from "./evil.ts";
 import { probe, Store, sleep, until } from "./harness.ts";
 
 const skip = probe();

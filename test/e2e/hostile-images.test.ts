@@ -7,11 +7,11 @@ import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { type BerthError, isCode } from "@berth/base";
 import type { ErrorCode } from "@berth/protocol";
-import { dir, entry, file, hardlink, symlink, tar } from "../../../keel/test/tar-writer.ts";
-import type { LayerLimits } from "../src/index.ts";
+import { dir, entry, file, hardlink, symlink, tar } from "../../keel/test/tar-writer.ts";
+import type { LayerLimits } from "../../packages/images/src/index.ts";
+import { ARCHITECTURE, INDEX, MANIFEST, scratch, whyNot } from "../../packages/images/test/fixture.ts";
+import { openStore, type Store } from "../../packages/images/test/store.ts";
 import { digestOf, Evil, LAYER } from "./evil.ts";
-import { ARCHITECTURE, INDEX, MANIFEST, scratch, whyNot } from "./fixture.ts";
-import { openStore, type Store } from "./store.ts";
 
 const skip = whyNot();
 const MIB = 1 << 20;

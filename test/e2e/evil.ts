@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ARCHITECTURE, type Blob, INDEX, MANIFEST } from "./fixture.ts";
+import { ARCHITECTURE, type Blob, INDEX, MANIFEST } from "../../packages/images/test/fixture.ts";
 
 export const LAYER = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG = "application/vnd.oci.image.config.v1+json";
@@ -108,7 +108,10 @@ export class Evil implements AsyncDisposable {
     this.asked.push({ method, what, range: headers.range, atMs: performance.now() });
     if (this.answer(request, response, what)) return;
     const [kind, name = ""] = what.split("/");
-    if (kind === "blobs") return void this.send(name, request, response);
+    if (kind === "blobs") {
+      this.send(name, request, response);
+      return;
+    }
     const found = kind === "manifests" ? this.#manifests.get(name) : undefined;
     if (found === undefined) return void response.writeHead(404).end();
     response.writeHead(200, { "content-type": found.type, "content-length": found.bytes.length }).end(found.bytes);
