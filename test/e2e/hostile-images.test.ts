@@ -5,12 +5,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { type BerthError, isCode } from "@berth/base";
-import type { ErrorCode } from "@berth/protocol";
 import { dir, entry, file, hardlink, symlink, tar } from "../../keel/test/tar-writer.ts";
+import { type BerthError, isCode } from "../../packages/base/src/index.ts";
 import type { LayerLimits } from "../../packages/images/src/index.ts";
 import { ARCHITECTURE, INDEX, MANIFEST, scratch, whyNot } from "../../packages/images/test/fixture.ts";
 import { openStore, type Store } from "../../packages/images/test/store.ts";
+import type { ErrorCode } from "../../packages/protocol/src/index.ts";
 import { digestOf, Evil, LAYER } from "./evil.ts";
 
 const skip = whyNot();

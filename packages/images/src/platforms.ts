@@ -24,8 +24,8 @@ export async function fetchDocuments(root: Root, options: ResolveOptions): Promi
   const visit = async ({ bytes, contentType, digest = digestOf(bytes) }: Root, depth: number): Promise<void> => {
     if (documents.has(digest)) return;
     if (depth > MAX_NESTING) throw nestedTooDeep(source.what);
-    if (documents.size === MAX_DOCUMENTS) throw tooMany(source.what);
     const document = parseStoredManifest(bytes, `manifest ${digest} of ${source.what}`, contentType ?? "");
+    if (documents.size + document.manifests.length >= MAX_DOCUMENTS) throw tooMany(source.what);
     hold([digest, ...document.blobs.map((blob) => blob.digest)]);
     documents.add(content.put(bytes, algorithmOf(digest)));
     for (const blob of document.blobs) if (isDistributed(blob)) blobs.set(blob.digest, blob);
