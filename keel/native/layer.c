@@ -240,7 +240,7 @@ static duk_ret_t layer_open(duk_context *ctx) {
   }
   layer.max_entries = keel_u64(ctx, 1);
   struct stream_limits limits = {keel_u64(ctx, 2), keel_u64(ctx, 3), keel_u64(ctx, 4)};
-  int error = stream_open(keel_int(ctx, 0), limits);
+  int error = stream_open(keel_int(ctx, 0), keel_int(ctx, 6), limits);
   layer.archive = error ? NULL : archive_read_new();
   if (!layer.archive) return result_of(ctx, error ? error : -ENOMEM);
   archive_read_support_format_tar(layer.archive);
@@ -325,7 +325,7 @@ static duk_ret_t layer_finish(duk_context *ctx) {
   if (stream_finish(&result) < 0) return read_failure(ctx);
   duk_push_object(ctx);
   put_digest(ctx, "diffId", result.diff_id);
-  put_digest(ctx, "digest", result.digest);
+  if (result.digested) put_digest(ctx, "digest", result.digest);
   duk_push_number(ctx, (double)result.read_bytes);
   duk_put_prop_literal(ctx, -2, "compressedBytes");
   duk_push_number(ctx, (double)result.tar_bytes);
@@ -359,7 +359,7 @@ static duk_ret_t copy_xattrs(duk_context *ctx) {
 
 void keel_register_layer(duk_context *ctx) {
   static const struct keel_function table[] = {
-      {"layerOpen", layer_open, 6},
+      {"layerOpen", layer_open, 7},
       {"layerNext", layer_next, 0},
       {"layerMake", layer_make, 2},
       {"layerRun", layer_run, 4},

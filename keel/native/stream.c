@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <nettle/sha2.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,9 +33,10 @@ static struct {
 /* Of the reading thread only, until it has ended. */
 static struct {
   int fd;
+  int grows; /* -1: fd has all */
   uint8_t *input;
   size_t at, end;
-  bool plain;
+  bool plain, hashed;
   struct stream_limits limits;
   uint64_t read_bytes, tar_bytes;
   struct sha256_ctx hash;
@@ -53,17 +53,35 @@ static bool fail(int errnum, const char *text) {
   return false;
 }
 
+static ssize_t read_again(int fd, void *bytes, size_t room) {
+  ssize_t got;
+  do got = read(fd, bytes, room);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+/* As read(2), but what still grows has no end. */
+static ssize_t read_input(void *bytes, size_t room) {
+  for (;;) {
+    ssize_t got = read_again(in.fd, bytes, room);
+    if (got != 0 || in.grows < 0) return got;
+    char word[256];
+    ssize_t more = read_again(in.grows, word, sizeof word);
+    if (more < 0) return more;
+    /* what came before the end of the word is in the file, but perhaps was not yet when we looked */
+    if (more == 0) in.grows = -1;
+  }
+}
+
 /* Reads more input when all of it is used. Returns false at the end or on failure (ring.errnum). */
 static bool refill(void) {
   if (in.at < in.end) return true;
-  ssize_t got;
-  do got = read(in.fd, in.input, INPUT_BYTES);
-  while (got < 0 && errno == EINTR);
+  ssize_t got = read_input(in.input, INPUT_BYTES);
   if (got < 0) return fail(errno, NULL);
   in.at = 0;
   in.end = (size_t)got;
   in.read_bytes += (uint64_t)got;
-  if (!in.plain) sha256_update(&in.hash, (size_t)got, in.input);
+  if (in.hashed) sha256_update(&in.hash, (size_t)got, in.input);
   return got > 0;
 }
 
@@ -162,8 +180,7 @@ static bool decompress_zstd(void) {
 static bool read_start(void) {
   size_t have = 0;
   while (have < 4) {
-    ssize_t got = read(in.fd, in.input + have, INPUT_BYTES - have);
-    if (got < 0 && errno == EINTR) continue;
+    ssize_t got = read_input(in.input + have, INPUT_BYTES - have);
     if (got < 0) return fail(errno, NULL);
     if (got == 0) break;
     have += (size_t)got;
@@ -181,7 +198,8 @@ static void *read_all(void *unused) {
     bool frame = in.end >= 4 && b[0] == 0x28 && b[1] == 0xb5 && b[2] == 0x2f && b[3] == 0xfd;
     bool skippable = in.end >= 4 && (b[0] & 0xf0) == 0x50 && b[1] == 0x2a && b[2] == 0x4d && b[3] == 0x18;
     in.plain = !gzip && !frame && !skippable;
-    if (!in.plain) sha256_update(&in.hash, in.end, b);
+    in.hashed = in.hashed && !in.plain;
+    if (in.hashed) sha256_update(&in.hash, in.end, b);
     if (gzip ? inflate_all() : in.plain ? copy_plain() : decompress_zstd()) publish();
   }
   pthread_mutex_lock(&ring.lock);
@@ -208,8 +226,10 @@ static void *hash_all(void *unused) {
   }
 }
 
-int stream_open(int fd, struct stream_limits limits) {
+int stream_open(int fd, int grows, struct stream_limits limits) {
   in.fd = fd;
+  in.grows = grows;
+  in.hashed = grows < 0;
   in.limits = limits;
   in.input = malloc(INPUT_BYTES);
   if (!in.input) return -ENOMEM;
@@ -254,6 +274,7 @@ int stream_finish(struct stream_result *result) {
   pthread_join(reader, NULL);
   pthread_join(hasher, NULL);
   sha256_digest(&tar_hash, sizeof result->diff_id, result->diff_id);
+  result->digested = in.plain || in.hashed;
   if (in.plain) memcpy(result->digest, result->diff_id, sizeof result->digest);
   else sha256_digest(&in.hash, sizeof result->digest, result->digest);
   result->read_bytes = in.read_bytes;

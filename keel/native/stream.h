@@ -1,10 +1,12 @@
 /* The bytes of one layer on their way from a descriptor to the tar reader: hashed, decompressed, hashed again. */
 #ifndef KEEL_STREAM_H
 #define KEEL_STREAM_H
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct stream_result {
+  bool digested;       /* there is a digest */
   uint8_t digest[32];  /* of the bytes read */
   uint8_t diff_id[32]; /* of the tar stream */
   uint64_t read_bytes;
@@ -18,8 +20,10 @@ struct stream_limits {
 };
 
 /* Starts reading fd with gzip, zstd or no compression, found by its first bytes. More tar than the limits allow fails.
+   With grows >= 0 the file still grows: its end is the layer's when grows has ended too, until then each byte there says
+   that there is more; its writer takes the digest.
    Returns 0 or -errno. One stream per process; its memory does not depend on the layer. */
-int stream_open(int fd, struct stream_limits limits);
+int stream_open(int fd, int grows, struct stream_limits limits);
 
 /* The next piece of the tar stream, good until the next call. Returns its length, 0 at the end, -1: see stream_error. */
 ssize_t stream_read(const void **piece);

@@ -276,7 +276,8 @@ interface Sys {
    * Starts reading a layer from fd: compressed bytes are hashed, decompressed (gzip, zstd, none; multi-member), the
    * tar stream is hashed, entries are parsed. A failure are more entries or more bytes of tar than allowed, and, past
    * freeBytes of tar, more than maxRatio (at least 1) for each byte read. No entry sets an xattr whose name begins with one
-   * of refusedXattrs (at most 4).
+   * of refusedXattrs (at most 4). grows: -1, or a pipe: while it is open fd is a file that still grows, and each byte there
+   * says that there is more; of such a file no digest is taken.
    */
   layerOpen(
     fd: Fd,
@@ -285,6 +286,7 @@ interface Sys {
     freeBytes: number,
     maxRatio: number,
     refusedXattrs: readonly string[],
+    grows: Fd,
   ): Errno | string;
   /** The next entry, which becomes the present one; undefined at the end. -ENAMETOOLONG, -EILSEQ: no such name can be. */
   layerNext(): LayerEntry | string | Errno | undefined;
@@ -323,7 +325,7 @@ interface LayerEntry {
 
 interface LayerTotals {
   readonly diffId: string;
-  readonly digest: string;
+  readonly digest: string | undefined;
   readonly compressedBytes: number;
   readonly tarBytes: number;
   readonly entries: number;

@@ -14,6 +14,8 @@ const RLIMIT_NOFILE = 7;
 /** More than any layer needs (zstd's window may take 128 MiB): one that makes us grow without end is refused, the host is not. */
 const MEMORY = 256 << 20;
 const GIB = 1 << 30;
+/** With --growing: a pipe whose bytes say that the file on stdin has grown, and whose end says that it is whole. */
+const GROWS = 3;
 
 /** `keel unpack`: applies the layer on stdin to an overlayfs upper directory. */
 function unpack(): void {
@@ -25,6 +27,7 @@ function unpack(): void {
       "max-entries": "string",
       "max-ratio": "string",
       "free-bytes": "string",
+      growing: "bool",
     },
   });
   const target = values["target"];
@@ -51,7 +54,8 @@ function unpack(): void {
   // Nothing below uses a path that leads out; a mistake of ours shall not either.
   must(sys.chroot(target), `chroot to ${target}`);
   must(sys.chdir("/"), `change directory to ${target}`);
-  const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(new Tree(root, lowers), 0, limits);
+  const source = { fd: 0, grows: values["growing"] ? GROWS : -1 };
+  const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(new Tree(root, lowers), source, limits);
   const result: UnpackResult = { diffId, digest, compressedBytes, tarBytes, entries };
   print(`${JSON.stringify(result)}\n`);
 }

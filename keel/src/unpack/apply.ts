@@ -10,6 +10,12 @@ import type { Dir, Tree } from "./tree.ts";
 /** xattrs by which overlayfs is told what to show: a layer that could set them could show what is not its own. */
 const REFUSED_XATTRS: readonly string[] = ["trusted.overlay.", "user.overlay."];
 
+export interface LayerSource {
+  readonly fd: Fd;
+  /** -1, or where it is told that the file has grown (sys.layerOpen). */
+  readonly grows: Fd;
+}
+
 /** What a layer may hold. */
 export interface Limits {
   readonly entries: number;
@@ -23,13 +29,13 @@ export interface Limits {
 }
 
 /**
- * Applies the layer that is read from `fd` to the tree: the change set of the OCI image-spec (layer.md).
+ * Applies a layer to the tree: the change set of the OCI image-spec (layer.md).
  *
  * @throws RuntimeError InvalidArgument when the bytes are no layer; what a call failed with
  */
-export function applyLayer(tree: Tree, fd: Fd, limits: Limits): LayerTotals {
+export function applyLayer(tree: Tree, source: LayerSource, limits: Limits): LayerTotals {
   const { entries, bytes, freeBytes, ratio } = limits;
-  need(sys.layerOpen(fd, entries, bytes, freeBytes, ratio, REFUSED_XATTRS), "read the layer");
+  need(sys.layerOpen(source.fd, entries, bytes, freeBytes, ratio, REFUSED_XATTRS, source.grows), "read the layer");
   let aufs = false;
   for (;;) {
     const entry = sys.layerNext();

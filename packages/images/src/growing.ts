@@ -1,7 +1,8 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { openSync } from "node:fs";
 import { errnoOf } from "@berth/base";
 
-const CHUNK = 512 * 1024;
+/** Growth that is worth telling, bytes. */
+const STEP = 1024 * 1024;
 
 /** How writing ended: the blob is verified and in the store, or `failure` says why not. */
 export interface End {
@@ -63,29 +64,20 @@ export class Growing {
     this.#wake();
   }
 
-  /** The bytes as they come, ending when the writer has ended well; throws its error. Call it after `started`. */
-  async *read(): AsyncGenerator<Uint8Array> {
-    if (this.#path === undefined) return;
-    // The descriptor stays good when the file gets its final name.
-    const fd = openEither(this.#path, this.#finalPath);
-    try {
-      for (let at = 0; ; ) {
-        while (at < this.#length) {
-          const chunk = Buffer.allocUnsafe(Math.min(CHUNK, this.#length - at));
-          const read = readSync(fd, chunk, 0, chunk.length, at);
-          if (read === 0) break;
-          at += read;
-          yield chunk.subarray(0, read);
-        }
-        if (this.#end !== undefined) {
-          throwFailure(this.#end);
-          return;
-        }
-        await this.#changed.promise;
-      }
-    } finally {
-      closeSync(fd);
+  /** A descriptor of the file, whatever its name is by now; undefined if there is none. The caller closes it. */
+  open(): number | undefined {
+    return this.#path === undefined ? undefined : openEither(this.#path, this.#finalPath);
+  }
+
+  /** Tells that there is more, ending when the writer has ended well and the file is whole; throws its error. */
+  async *growth(): AsyncGenerator<void> {
+    for (let told = 0; this.#end === undefined; ) {
+      if (this.#length >= told + STEP) {
+        told = this.#length;
+        yield;
+      } else await this.#changed.promise;
     }
+    throwFailure(this.#end);
   }
 
   #wake(): void {
@@ -95,7 +87,7 @@ export class Growing {
   }
 }
 
-/** The writer may have finished since the reader began. */
+/** The writer may have finished since it began; the descriptor stays good when the file gets its final name. */
 function openEither(path: string, finalPath: string): number {
   try {
     return openSync(path, "r");

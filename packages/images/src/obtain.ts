@@ -206,8 +206,8 @@ async function commitLayer(step: Step, work: Work): Promise<void> {
     apply: async (dirs) => {
       options.onProgress({ kind: "unpack", digest });
       throwFailure(step.blob.end ?? {});
-      // The reader ends only after the store has verified the blob, so an unverified layer is never committed.
-      const blob = step.blob.end === undefined ? step.blob.read() : content.path(digest);
+      // keel ends only after the store has verified the blob, so an unverified layer is never committed.
+      const blob = step.blob.end === undefined ? step.blob : content.path(digest);
       const diffId = resolved.config.rootfs.diff_ids[i] as Digest;
       try {
         await unpackLayer({ keelPath, layer, diffId, blob, dirs, limits: layerLimits, signal });

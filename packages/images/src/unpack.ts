@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { BerthError, errnoOf } from "@berth/base";
 import { algorithmOf, type Descriptor, type Digest } from "@berth/oci";
 import { ERROR_CODES, type UnpackResult, type WireError } from "@berth/protocol";
 import { damagedBlob, diffIdMismatch, noKeel, unpackFailed } from "./errors.ts";
+import type { Growing } from "./growing.ts";
 import type { LayerLimits } from "./types.ts";
 
 const LIMIT_HINT =
@@ -16,8 +17,8 @@ export interface UnpackOptions {
   readonly keelPath: string;
   readonly layer: Descriptor;
   readonly diffId: Digest;
-  /** Path of the layer's blob, or its bytes while they still arrive. */
-  readonly blob: string | AsyncIterable<Uint8Array>;
+  /** Path of the layer's blob, or the file that is to be it while the bytes still arrive. */
+  readonly blob: string | Growing;
   readonly dirs: { readonly upper: string; readonly work: string; readonly lowers: readonly string[] };
   readonly limits: LayerLimits;
   readonly signal: AbortSignal;
@@ -35,26 +36,36 @@ export async function unpackLayer(options: UnpackOptions): Promise<void> {
   const { bytes, entries, ratio } = options.limits;
   args.push("--max-bytes", `${bytes}`, "--max-entries", `${entries}`, "--max-ratio", `${ratio}`);
   const result = parseResult(layer.digest, await runKeel(options, args));
-  // keel tells the sha-256; of other digests the store has verified the bytes as they came.
-  if (algorithmOf(layer.digest) === "sha256" && result.digest !== layer.digest)
-    throw damagedBlob(layer.digest, result.digest);
+  // keel tells the sha-256 of what was stored before; the store verifies what arrives, and other digests.
+  const { digest = layer.digest } = result;
+  if (algorithmOf(layer.digest) === "sha256" && digest !== layer.digest) throw damagedBlob(layer.digest, digest);
   if (result.diffId !== diffId) throw diffIdMismatch(layer.digest, diffId, result.diffId);
 }
 
 async function runKeel(options: UnpackOptions, args: readonly string[]): Promise<string> {
   const { keelPath, layer, signal, blob } = options;
   signal.throwIfAborted();
-  const fd = typeof blob === "string" ? openSync(blob, "r") : "pipe";
+  const isWhole = typeof blob === "string";
+  const fd = isWhole ? openSync(blob, "r") : blob.open();
   try {
-    const child = spawn(keelPath, args, { stdio: [fd, "pipe", "pipe"], signal, killSignal: "SIGKILL" });
+    const child = spawn(keelPath, isWhole ? args : [...args, "--growing"], {
+      stdio: [fd, "pipe", "pipe", isWhole ? "ignore" : "pipe"],
+      signal,
+      killSignal: "SIGKILL",
+    });
     const ended = waitFor(child, keelPath);
-    const fed = feed(child, blob);
-    const [failure, out, err, unfed] = await Promise.all([ended, readText(child.stdout), readText(child.stderr), fed]);
-    if (unfed !== undefined) throw unfed.error;
+    const told = isWhole ? undefined : tellGrowth(child, blob);
+    const [failure, out, err, untold] = await Promise.all([
+      ended,
+      readText(child.stdout),
+      readText(child.stderr),
+      told,
+    ]);
+    if (untold !== undefined) throw untold.error;
     if (failure !== "") throw keelError(layer.digest, err, failure);
     return out;
   } finally {
-    if (typeof fd === "number") closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
@@ -73,24 +84,19 @@ function waitFor(child: ChildProcess, keelPath: string): Promise<string> {
   });
 }
 
-/** Hands arriving bytes on. Returns the source's failure; a child that stops reading tells the reason itself. */
-async function feed(
-  child: ChildProcess,
-  blob: UnpackOptions["blob"],
-): Promise<{ readonly error: unknown } | undefined> {
-  const { stdin } = child;
-  if (typeof blob === "string" || stdin === null) return undefined;
+/** Lets keel read on as the file grows. Returns the writer's failure; a child that stops reading tells the reason itself. */
+async function tellGrowth(child: ChildProcess, blob: Growing): Promise<{ readonly error: unknown } | undefined> {
   let failure: { readonly error: unknown } | undefined;
-  const watched = async function* (): AsyncGenerator<Uint8Array> {
+  const words = async function* (): AsyncGenerator<string> {
     try {
-      yield* blob;
+      for await (const _ of blob.growth()) yield ".";
     } catch (error) {
       failure = { error };
       // It must not take the end of the pipe for the end of the layer.
       child.kill("SIGKILL");
     }
   };
-  await pipeline(watched, stdin).catch(() => {});
+  await pipeline(words, child.stdio[3] as Writable).catch(() => {});
   return failure;
 }
 

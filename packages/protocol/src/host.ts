@@ -33,8 +33,8 @@ export type HostReply =
 export interface UnpackResult {
   /** `sha256:<hex>` of the uncompressed tar stream. */
   readonly diffId: string;
-  /** `sha256:<hex>` of the bytes read (compressed). */
-  readonly digest: string;
+  /** `sha256:<hex>` of the bytes read (compressed); undefined of a file that grew (`--growing`): its writer has taken it. */
+  readonly digest: string | undefined;
   /** Bytes read. */
   readonly compressedBytes: number;
   /** Bytes of the uncompressed tar stream. */
