@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { deflateSync } from "node:zlib";
+import { deflateRawSync } from "node:zlib";
 import { bundleKeel } from "./bundle.ts";
 import { leanCode } from "./lean-code.ts";
 
@@ -163,7 +163,7 @@ async function buildModule(entry: string, compiler: string): Promise<string> {
   const env = { ...process.env, ASAN_OPTIONS: "detect_leaks=0" };
   await run(compiler, [script, name, code], { env });
   writeFileSync(code, leanCode(readFileSync(code), text));
-  if (COLD.includes(name)) writeFileSync(storedPath(name), deflateSync(readFileSync(code), { level: 9 }));
+  if (COLD.includes(name)) writeFileSync(storedPath(name), deflateRawSync(readFileSync(code), { level: 9 }));
   return name;
 }
 
@@ -191,7 +191,7 @@ async function main(): Promise<void> {
   objects.push(await compile(join(OBJECTS, "modules.c"), [`-I${NATIVE}`]));
 
   const output = join(BUILD, "keel");
-  const libraries = ["seccomp", "archive", "zstd", "z", "nettle"].map(library);
+  const libraries = ["seccomp", "archive", "zstd", "nettle"].map(library);
   const kind = SANITIZE ? sanitizers : ["-static", "-s"];
   const options = [...kind, "-no-pie", "-Wl,--gc-sections,-z,noexecstack,-e,keel_entry"];
   await cc([...options, ...objects, engine, ...libraries, "-lm", "-o", `${output}.new`]);

@@ -5,8 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <zlib.h>
-
+#include "inflate.h"
 #include "keel.h"
 
 extern char **environ;
@@ -30,6 +29,20 @@ void keel_register(duk_context *ctx, const struct keel_function *table) {
   }
 }
 
+static bool no_more(struct inflater *z) { return false; }
+
+static void inflate_module(uint8_t *code, const struct keel_module *module) {
+  struct inflater *z = calloc(1, sizeof *z);
+  if (!z) abort();
+  z->next_in = module->code;
+  z->end_in = z->next_in + module->size;
+  z->next_out = code;
+  z->end_out = code + module->inflated;
+  z->refill = z->drain = no_more;
+  if (inflate_stream(z) != INFLATED || z->next_out != z->end_out) abort();
+  free(z);
+}
+
 /* Runs a module's byte code; it comes from this binary only, since the engine does not verify it. */
 static duk_ret_t load_module(duk_context *ctx) {
   const char *name = duk_require_string(ctx, 0);
@@ -37,9 +50,7 @@ static duk_ret_t load_module(duk_context *ctx) {
   while (module->name && strcmp(module->name, name) != 0) module++;
   if (!module->name) return duk_error(ctx, DUK_ERR_ERROR, "no module %s", name);
   if (module->inflated > 0) {
-    uLongf size = module->inflated;
-    void *code = duk_push_fixed_buffer(ctx, size);
-    if (uncompress(code, &size, module->code, module->size) != Z_OK) return duk_error(ctx, DUK_ERR_ERROR, "module %s is damaged", name);
+    inflate_module(duk_push_fixed_buffer(ctx, module->inflated), module);
   } else {
     duk_push_external_buffer(ctx);
     duk_config_buffer(ctx, -1, (void *)module->code, module->size);

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
+#include "inflate.h"
 #include "stream.h"
 
 #define SLOTS 8
@@ -131,29 +131,74 @@ static bool copy_plain(void) {
   return ring.errnum == 0;
 }
 
-static bool inflate_all(void) {
-  z_stream z = {0};
-  if (inflateInit2(&z, 15 + 16) != Z_OK) return fail(ENOMEM, NULL);
-  bool inside = false; /* a member has begun and not ended */
-  bool drained = true; /* nothing decoded waits inside for room */
-  while (!drained || refill()) {
-    size_t room;
-    z.next_out = output(&room);
-    z.avail_out = (uInt)room;
-    z.next_in = in.input + in.at;
-    z.avail_in = (uInt)(in.end - in.at);
-    int result = inflate(&z, Z_NO_FLUSH);
-    in.at = in.end - z.avail_in;
-    drained = z.avail_out > 0 || result == Z_STREAM_END;
-    inside = result != Z_STREAM_END;
-    if (!produced(room - z.avail_out)) return false;
-    if (result == Z_STREAM_END) inflateReset(&z);
-    else if (result == Z_MEM_ERROR) return fail(ENOMEM, NULL);
-    else if (result != Z_OK && result != Z_BUF_ERROR) return fail(0, z.msg ? z.msg : "damaged gzip data");
+static bool more_gzip(struct inflater *z) {
+  if (!refill()) return false;
+  z->next_in = in.input + in.at;
+  z->end_in = in.input + in.end;
+  in.at = in.end;
+  return true;
+}
+
+/* Hands on what was decoded. */
+static bool produced_by(struct inflater *z) { return produced((size_t)(z->next_out - ring.slot[ring.filled % SLOTS]) - in.used); }
+
+/* The slots are one piece of memory, so that matches find what they copy; before the first goes the end of the last. */
+static bool next_slot(struct inflater *z) {
+  if (z->next_out && !produced_by(z)) return false;
+  size_t room;
+  z->next_out = output(&room);
+  z->end_out = z->next_out + room;
+  if (ring.filled > 0 && ring.filled % SLOTS == 0)
+    memcpy(ring.slot[0] - INFLATE_WINDOW, ring.slot[SLOTS - 1] + SLOT_BYTES - INFLATE_WINDOW, INFLATE_WINDOW);
+  return true;
+}
+
+/* The rest of a member's header after its first byte (RFC 1952). False when it is none. */
+static bool gzip_header(struct inflater *z) {
+  if (inflate_byte(z) != 0x8b || inflate_byte(z) != 8) return false;
+  int flags = inflate_byte(z), byte = 0;
+  for (int i = 0; i < 6; i++) byte = inflate_byte(z);
+  if (flags & 4) {
+    int length = inflate_byte(z);
+    length |= inflate_byte(z) << 8;
+    for (; length > 0; length--) byte = inflate_byte(z);
   }
-  inflateEnd(&z);
+  for (int texts = (flags >> 3 & 1) + (flags >> 4 & 1); texts > 0; texts--)
+    while ((byte = inflate_byte(z)) > 0) {}
+  if (flags & 2 && inflate_byte(z) >= 0) byte = inflate_byte(z);
+  return byte >= 0 && (flags & 0xe0) == 0;
+}
+
+/* The trailer's checksum is not looked at: a layer's bytes are known by their digests. */
+static bool gzip_trailer(struct inflater *z, uint64_t length) {
+  uint32_t told = 0;
+  for (int i = 0; i < 8; i++) {
+    int byte = inflate_byte(z);
+    if (byte < 0) return fail(0, "the gzip data end too early");
+    told = told >> 8 | (uint32_t)byte << 24;
+  }
+  return told == (uint32_t)length || fail(0, "damaged gzip data: another length");
+}
+
+static bool inflate_all(void) {
+  struct inflater *z = calloc(1, sizeof *z);
+  if (!z) return fail(ENOMEM, NULL);
+  z->refill = more_gzip;
+  z->drain = next_slot;
+  next_slot(z);
+  int first;
+  while ((first = inflate_byte(z)) == 0x1f) {
+    uint64_t before = in.tar_bytes;
+    if (!gzip_header(z)) return fail(ring.errnum, "damaged gzip data: no header");
+    enum inflate_result result = inflate_stream(z);
+    if (ring.errnum || ring.text) return false;
+    if (result == INFLATE_SHORT) return fail(0, "the gzip data end too early");
+    if (result == INFLATE_DAMAGED) return fail(0, "damaged gzip data");
+    if (!(z->next_out < z->end_out ? produced_by(z) : next_slot(z))) return false;
+    if (!gzip_trailer(z, in.tar_bytes - before)) return false;
+  }
   if (ring.errnum) return false;
-  return !inside || fail(0, "the gzip data end too early");
+  return first < 0 || fail(0, "damaged gzip data: something else after them");
 }
 
 static bool decompress_zstd(void) {
@@ -233,8 +278,9 @@ int stream_open(int fd, int grows, struct stream_limits limits) {
   in.limits = limits;
   in.input = malloc(INPUT_BYTES);
   if (!in.input) return -ENOMEM;
-  for (int i = 0; i < SLOTS; i++)
-    if (!(ring.slot[i] = malloc(SLOT_BYTES))) return -ENOMEM;
+  uint8_t *memory = malloc(INFLATE_WINDOW + SLOTS * SLOT_BYTES);
+  if (!memory) return -ENOMEM;
+  for (int i = 0; i < SLOTS; i++) ring.slot[i] = memory + INFLATE_WINDOW + i * SLOT_BYTES;
   sha256_init(&in.hash);
   sha256_init(&tar_hash);
   pthread_attr_t attributes;

@@ -69,7 +69,7 @@ export const tar = (...entries: readonly Entry[]): Buffer =>
   Buffer.concat([...entries.map(entry), Buffer.alloc(2 * BLOCK)]);
 
 export const dir = (path: string, more: Partial<Entry> = {}): Entry => ({ path, type: "5", ...more });
-export const file = (path: string | Uint8Array, data = "", more: Partial<Entry> = {}): Entry => ({
+export const file = (path: string | Uint8Array, data: string | Uint8Array = "", more: Partial<Entry> = {}): Entry => ({
   path,
   data,
   ...more,

@@ -48,10 +48,11 @@ export interface Applied {
   readonly result: { readonly diffId: string; readonly digest: string; readonly [key: string]: unknown };
 }
 
-function run(
+/** What `keel unpack` says of a layer. */
+export function attempt(
   layer: Uint8Array,
-  lowers: readonly string[],
-  flags: readonly string[],
+  lowers: readonly string[] = [],
+  flags: readonly string[] = [],
 ): { dir: string; code: number; out: string; err: string } {
   const dir = scratch();
   const args = ["unpack", "--target", dir, ...lowers.flatMap((lower) => ["--lower", lower]), ...flags];
@@ -61,7 +62,7 @@ function run(
 
 /** Applies a layer on top of those below, top first. */
 export function unpack(layer: Uint8Array, lowers: readonly string[] = [], flags: readonly string[] = []): Applied {
-  const { dir, code, out, err } = run(layer, lowers, flags);
+  const { dir, code, out, err } = attempt(layer, lowers, flags);
   assert.equal(code, 0, err);
   return { dir, result: JSON.parse(out) };
 }
@@ -72,7 +73,7 @@ export function refused(
   lowers: readonly string[] = [],
   flags: readonly string[] = [],
 ): Failure & { readonly dir: string } {
-  const { dir, code, err } = run(layer, lowers, flags);
+  const { dir, code, err } = attempt(layer, lowers, flags);
   assert.equal(code, 1, err);
   return { ...(JSON.parse(err) as Failure), dir };
 }
