@@ -16,7 +16,7 @@ export function printComparison(
     result.name,
     `${(median(result.wallUs) / 1000).toFixed(2)} ms`,
     `${(quantile(result.wallUs, 0.9) / 1000).toFixed(2)} ms`,
-    `${(median(result.peakKib) / 1024).toFixed(1)} MiB`,
+    result.peakKib.length === 0 ? "" : `${(median(result.peakKib) / 1024).toFixed(1)} MiB`,
     ratio(results[0], result),
   ]);
   printTable(["", "median", "p90", "peak memory", "ours / this"], rows);

@@ -1,112 +1,71 @@
-/** berth against skopeo: an image of Debian's size goes up to a registry on loopback. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+/** berth against containerd, dockerd, podman and skopeo: images come from and go to a registry on loopback. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BERTH, type Contender, interleave, missing, run } from "../measure.ts";
-import { printComparison } from "../report.ts";
+import { missing, run } from "../measure.ts";
+import { bigFileLayer, pushFixture, smallFilesLayer, systemLayers } from "./fixtures.ts";
+import { listingRow } from "./listing.ts";
+import { memoryRow } from "./memory.ts";
+import { type PullRow, pullRow } from "./pull.ts";
+import { pushRow } from "./push.ts";
+import { startRegistry } from "./registry.ts";
+import { throughputRow } from "./throughput.ts";
 
-const ROUNDS = 10;
-const LAYERS = 5;
-const LAYER_BYTES = 24_000_000;
+/** About 120 MB of gzip. */
+const SYSTEM_BYTES = 245_000_000;
+const SMALL_FILES = 60_000;
 
 export async function imagesCase(): Promise<boolean> {
   const skip = missing("docker-registry");
   if (skip !== undefined) {
-    console.log(`\npush is left out: ${skip}`);
+    console.log(`\nimages are left out: ${skip}`);
     return true;
   }
   const dir = mkdtempSync(join(tmpdir(), "berth-bench-"));
+  const memory = join(dir, "memory");
+  mkdirSync(memory);
+  run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", memory);
   const registry = await startRegistry(dir);
   try {
-    return pushCase(dir, registry.host);
+    return await allRows(dir, memory, registry.host);
   } finally {
     registry.child.kill("SIGKILL");
+    run("umount", "-l", memory);
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-function pushCase(dir: string, host: string): boolean {
-  const layout = makeLayout(dir);
-  const berth = [BERTH, "--root", join(dir, "root"), "--run-root", join(dir, "run")];
-  const [program = "", ...roots] = berth;
-  run(program, ...roots, "load", "-q", "-i", layout);
-  run(program, ...roots, "tag", "big", `${host}/berth:1`);
-  // The registry has nothing of the image before each round.
-  const fresh = (command: string): readonly string[] => ["sh", "-c", `rm -rf ${dir}/storage/docker; exec ${command}`];
-  const copy = "skopeo copy --quiet --insecure-policy --dest-tls-verify=false";
-  const contenders: Contender[] = [
-    { name: "berth push", commands: [fresh(`${berth.join(" ")} push -q ${host}/berth:1`)] },
-    {
-      name: "skopeo copy",
-      skip: missing("skopeo"),
-      commands: [fresh(`${copy} oci:${layout}:big docker://${host}/skopeo:1`)],
-    },
+async function allRows(dir: string, memory: string, host: string): Promise<boolean> {
+  const system = systemLayers(dir, SYSTEM_BYTES);
+  await pushFixture(host, "system", system);
+  await pushFixture(host, "small", [smallFilesLayer(dir, SMALL_FILES)]);
+  for (const [name, bytes] of [["mb100", 1e8] as const, ["mb1000", 1e9] as const])
+    await pushFixture(host, name, [bigFileLayer(dir, bytes)]);
+
+  const five = { title: `${megabytes(system)} MB in 5 layers`, image: `${host}/system:1`, atMost: 0.5 };
+  const small = { title: "60,000 small files", image: `${host}/small:1`, atMost: 0.7 };
+  const pulls: readonly (readonly [PullRow, "warm" | "cold"])[] = [
+    [{ ...five, rounds: 5 }, "warm"],
+    [{ ...small, rounds: 3 }, "warm"],
+    [{ ...five, rounds: 2 }, "cold"],
+    [{ ...small, rounds: 2 }, "cold"],
   ];
-  return printComparison(
-    `push of ${LAYERS} layers, 120 MB, to docker-registry`,
-    contenders,
-    interleave(contenders, ROUNDS),
-    [{ ours: "berth push", peer: "skopeo copy", what: "wall", atMost: 0.7 }],
-  );
-}
-
-/** An OCI layout with an image of incompressible layers. */
-function makeLayout(dir: string): string {
-  const layout = join(dir, "layout");
-  mkdirSync(join(layout, "blobs/sha256"), { recursive: true });
-  const put = (bytes: Buffer): { digest: string; size: number } => {
-    const hex = createHash("sha256").update(bytes).digest("hex");
-    writeFileSync(join(layout, "blobs/sha256", hex), bytes);
-    return { digest: `sha256:${hex}`, size: bytes.length };
-  };
-  const layers = Array.from({ length: LAYERS }, (_, i) => {
-    writeFileSync(join(dir, `file${i}`), randomBytes(LAYER_BYTES));
-    const tar = spawnSync("tar", ["-C", dir, "-cf", "-", `file${i}`], { maxBuffer: 1 << 26 }).stdout;
-    return { mediaType: "application/vnd.oci.image.layer.v1.tar", ...put(tar) };
-  });
-  const architecture = process.arch === "x64" ? "amd64" : process.arch;
-  const rootfs = { type: "layers", diff_ids: layers.map(({ digest }) => digest) };
-  const config = put(Buffer.from(JSON.stringify({ architecture, os: "linux", rootfs })));
-  const mediaType = "application/vnd.oci.image.manifest.v1+json";
-  const configType = "application/vnd.oci.image.config.v1+json";
-  const manifest = put(
-    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: { mediaType: configType, ...config }, layers })),
-  );
-  const annotations = { "org.opencontainers.image.ref.name": "big" };
-  writeFileSync(join(layout, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
-  writeFileSync(
-    join(layout, "index.json"),
-    JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType, ...manifest, annotations }] }),
-  );
-  return layout;
-}
-
-async function startRegistry(dir: string): Promise<{ readonly host: string; readonly child: ChildProcess }> {
-  const host = `127.0.0.1:${await freePort()}`;
-  const config = join(dir, "registry.yml");
-  mkdirSync(join(dir, "storage"));
-  const storage = `storage: {filesystem: {rootdirectory: ${dir}/storage}}`;
-  writeFileSync(config, ["version: 0.1", "log: {level: error}", storage, `http: {addr: ${host}}`].join("\n"));
-  const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
-  for (let tries = 0; tries < 200; tries++) {
-    const isUp = await fetch(`http://${host}/v2/`).then(
-      (answer) => answer.ok,
-      () => false,
-    );
-    if (isUp) return { host, child };
-    await new Promise((done) => setTimeout(done, 50));
+  let met = true;
+  for (const [row, caches] of pulls) {
+    const stores = caches === "warm" ? memory : dir;
+    met = (await pullRow(join(stores, `${row.image.split("/").at(-1)?.split(":")[0]}-${caches}`), row, caches)) && met;
   }
-  child.kill("SIGKILL");
-  throw new Error("docker-registry does not answer");
+  met = (await memoryRow(memory, [`${host}/mb100:1`, `${host}/mb1000:1`])) && met;
+  met = (await pushRow(memory, host, system)) && met;
+  met = (await listingRow(memory)) && met;
+  return (
+    throughputRow(
+      dir,
+      system.map(({ path }) => path),
+    ) && met
+  );
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  return typeof address === "object" && address !== null ? address.port : 0;
+function megabytes(layers: readonly { readonly size: number }[]): number {
+  return Math.round(layers.reduce((sum, { size }) => sum + size, 0) / 1e6);
 }

@@ -17,6 +17,7 @@ export const PEER_IMAGE = "berth.local/hello:latest";
 
 /** dockerd on sockets and directories of its own below `dir`. */
 export async function startDocker(dir: string): Promise<Peer> {
+  mkdirSync(dir, { recursive: true });
   const client = ["docker", "-H", `unix://${dir}/docker.sock`];
   const args = ["--data-root", `${dir}/docker`, "--exec-root", `${dir}/docker-run`, "--pidfile", `${dir}/docker.pid`];
   args.push("-H", `unix://${dir}/docker.sock`, "--bridge=none", "--iptables=false");
@@ -34,6 +35,7 @@ export async function startDocker(dir: string): Promise<Peer> {
 
 /** containerd, likewise. */
 export async function startContainerd(dir: string): Promise<Peer> {
+  mkdirSync(dir, { recursive: true });
   const client = ["ctr", "-a", `${dir}/containerd.sock`];
   const args = ["--root", `${dir}/containerd`, "--state", `${dir}/containerd-run`, "-a", `${dir}/containerd.sock`];
   const skip = missing("containerd") ?? missing("ctr");

@@ -149,7 +149,9 @@ class ImageStore implements Images {
   }
 
   list(): readonly Image[] {
-    return store.listImages(this.#state.db).map((row) => this.#toImage(row));
+    const { db } = this.#state;
+    const related = store.listRelated(db);
+    return store.listImages(db).map((row) => ({ ...row, ...related(row.id) }));
   }
 
   async remove(
