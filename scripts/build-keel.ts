@@ -31,6 +31,7 @@ const COLD: readonly string[] = [
   "checkpoint",
   "events",
   "host",
+  "layers",
   "monitor",
   "mounts",
   "plan",

@@ -232,12 +232,21 @@ static duk_ret_t result_of(duk_context *ctx, int result) {
   return 1;
 }
 
-static duk_ret_t layer_open(duk_context *ctx) {
-  for (duk_uarridx_t i = 0; i < MAX_REFUSED && i < keel_length(ctx, 5); i++) {
-    duk_get_prop_index(ctx, 5, i);
+static void refuse(duk_context *ctx, duk_idx_t index) {
+  for (duk_uarridx_t i = 0; i < MAX_REFUSED && i < keel_length(ctx, index); i++) {
+    duk_get_prop_index(ctx, index, i);
     layer.refused[i] = strdup(keel_string(ctx, -1));
     duk_pop(ctx);
   }
+}
+
+static duk_ret_t refuse_xattrs(duk_context *ctx) {
+  refuse(ctx, 0);
+  return 0;
+}
+
+static duk_ret_t layer_open(duk_context *ctx) {
+  refuse(ctx, 5);
   layer.max_entries = keel_u64(ctx, 1);
   struct stream_limits limits = {keel_u64(ctx, 2), keel_u64(ctx, 3), keel_u64(ctx, 4)};
   int error = stream_open(keel_int(ctx, 0), keel_int(ctx, 6), limits);
@@ -359,6 +368,7 @@ static duk_ret_t copy_xattrs(duk_context *ctx) {
 
 void keel_register_layer(duk_context *ctx) {
   static const struct keel_function table[] = {
+      {"refuseXattrs", refuse_xattrs, 1},
       {"layerOpen", layer_open, 7},
       {"layerNext", layer_next, 0},
       {"layerMake", layer_make, 2},

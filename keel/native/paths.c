@@ -129,7 +129,7 @@ static duk_ret_t do_faccessat(duk_context *ctx) {
   return keel_result(ctx, syscall(SYS_faccessat2, keel_int(ctx, 0), path, keel_int(ctx, 2), flags));
 }
 
-/* The caller keeps the descriptor; its offset moves. */
+/* The caller keeps the descriptor; its offset moves. A name may begin with a byte that makes it a symbol to the engine: hence "./". */
 static duk_ret_t do_readdir(duk_context *ctx) {
   struct entry {
     uint64_t ino;
@@ -140,6 +140,7 @@ static duk_ret_t do_readdir(duk_context *ctx) {
   };
   _Alignas(struct entry) char buffer[16384];
   int fd = keel_int(ctx, 0);
+  const char *before = duk_is_string(ctx, 1) ? keel_string(ctx, 1) : "";
   duk_uarridx_t count = 0;
   duk_push_array(ctx);
   for (;;) {
@@ -150,7 +151,7 @@ static duk_ret_t do_readdir(duk_context *ctx) {
       const struct entry *entry = (const struct entry *)(buffer + at);
       at += entry->size;
       if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0) continue;
-      duk_push_string(ctx, entry->name);
+      duk_push_sprintf(ctx, "%s%s", before, entry->name);
       duk_put_prop_index(ctx, -2, count++);
     }
   }
@@ -187,7 +188,7 @@ void keel_register_paths(duk_context *ctx) {
       {"fstatat", do_fstatat, 3},
       {"fstatfsType", fstatfs_type, 1},
       {"faccessat", do_faccessat, 4},
-      {"readdir", do_readdir, 1},
+      {"readdir", do_readdir, 2},
       {"chdir", do_chdir, 1},
       {"fchdir", do_fchdir, 1},
       {"chroot", do_chroot, 1},

@@ -153,8 +153,8 @@ interface Sys {
   /** f_type of statfs. */
   fstatfsType(fd: Fd): number | Errno;
   faccessat(dir: Fd, path: string, mode: number, flags: number): Errno;
-  /** Names without "." and "..". */
-  readdir(fd: Fd): string[] | Errno;
+  /** Names without "." and "..", each with `before` before it ("./": any bytes make a string then). */
+  readdir(fd: Fd, before?: string): string[] | Errno;
   chdir(path: string): Errno;
   fchdir(fd: Fd): Errno;
   chroot(path: string): Errno;
@@ -227,6 +227,8 @@ interface Sys {
   // --- hot loops
   /** splice-like copy of what is there now from one to the other, at most max bytes; 0 at end of file. */
   copyFd(from: Fd, to: Fd, max: number): number | Errno;
+  /** The same between files by copy_file_range(2), which shares blocks where it can; -EXDEV, -EINVAL, -ENOSYS, -EOPNOTSUPP: it cannot. */
+  copyRange(from: Fd, to: Fd, max: number): number | Errno;
   /**
    * Opens a CRI log writer on fd for the stream "stdout" or "stderr"; returns a handle ≥ 0. Lines are written as
    * `<RFC 3339 nano> <stream> <F|P> <line>\n`; a line longer than 16 KiB is split with P.
@@ -288,6 +290,8 @@ interface Sys {
     refusedXattrs: readonly string[],
     grows: Fd,
   ): Errno | string;
+  /** From now on copyXattrs sets none whose name begins with one of these (at most 4). */
+  refuseXattrs(prefixes: readonly string[]): void;
   /** The next entry, which becomes the present one; undefined at the end. -ENAMETOOLONG, -EILSEQ: no such name can be. */
   layerNext(): LayerEntry | string | Errno | undefined;
   /**
@@ -308,7 +312,7 @@ interface Sys {
   layerFinish(): LayerTotals | string | Errno;
   /** At most 255 bytes; -ENODATA: there is none. */
   fgetxattr(fd: Fd, name: string): string | Errno;
-  /** All of them, but for those layerOpen was told to refuse. */
+  /** All of them, but for those that are refused. */
   copyXattrs(from: Fd, to: Fd): Errno;
 }
 

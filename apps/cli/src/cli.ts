@@ -8,6 +8,13 @@ import { createProgress, type Progress } from "./print/progress.ts";
 import { byteWriter, type Fd, isBrokenPipe, writeChunks } from "./print/stdio.ts";
 import { VERSION } from "./version.ts";
 
+/** Global flags that are settings of the engine. */
+interface EngineFlags {
+  readonly root: string | undefined;
+  readonly runRoot: string | undefined;
+  readonly snapshotter: string | undefined;
+}
+
 /** What the process brings along. */
 export interface Host {
   readonly env: NodeJS.ProcessEnv;
@@ -15,16 +22,14 @@ export interface Host {
   startedAtMs(): number;
   /** Writes all of it before it returns; throws EPIPE when the reader is gone. */
   write(fd: Fd, data: string | Uint8Array): void;
-  openEngine(options: { readonly root: string | undefined; readonly runRoot: string | undefined }): Promise<Engine>;
+  openEngine(options: EngineFlags): Promise<Engine>;
 }
 
 /** A reader that has gone ends us as SIGPIPE would: 128 + 13. */
 const BROKEN_PIPE = 141;
 
-interface Globals {
+interface Globals extends EngineFlags {
   readonly debug: boolean;
-  readonly root: string | undefined;
-  readonly runRoot: string | undefined;
 }
 
 type Plan =
@@ -66,6 +71,7 @@ function planCommand(argv: readonly string[]): Plan {
     debug: parsed.flags["debug"] === true,
     root: parsed.flags["root"] as string | undefined,
     runRoot: parsed.flags["run-root"] as string | undefined,
+    snapshotter: parsed.flags["snapshotter"] as string | undefined,
   };
   const group = GROUPS.find((name) => name === first);
   if (group === undefined) return { kind: "run", command: getCommand(first), argv: rest, globals };

@@ -38,13 +38,16 @@ export async function completionCandidates(
   return argumentCandidates(command.args[args] ?? (last.includes("...") ? last : ""), known, fits);
 }
 
+/** Global flags that are followed by a value. */
+const VALUED: readonly string[] = ["--root", "--run-root", "--snapshotter"];
+
 /** The words that name the command, and what follows. */
 function splitCommand(
   words: readonly string[],
   commands: readonly Command[],
 ): { readonly name: string; readonly rest: readonly string[] } {
   let at = 0;
-  while (words[at]?.startsWith("-")) at += words[at] === "--root" || words[at] === "--run-root" ? 2 : 1;
+  for (let word = words[at]; word?.startsWith("-"); word = words[at]) at += VALUED.includes(word) ? 2 : 1;
   const first = words[at] ?? "";
   const isGroup = groupsOf(commands).includes(first);
   const length = isGroup && words.length > at + 1 ? 2 : 1;

@@ -15,6 +15,11 @@ export const GLOBAL_FLAGS = {
     complete: "directory",
     doc: "run root; default: $BERTH_RUN_ROOT or /run/berth",
   },
+  snapshotter: {
+    type: "string",
+    choices: ["auto", "overlayfs", "fuse-overlayfs", "native"],
+    doc: "how layers are shown as one tree; default: $BERTH_SNAPSHOTTER or auto",
+  },
   version: { type: "boolean", short: "v", doc: "print the version and exit" },
 } as const satisfies Flags;
 

@@ -18,7 +18,7 @@ const host: Host = {
   // Asked for late: the first touch of performance costs 1 ms.
   startedAtMs: () => performance.timeOrigin,
   write: writeNow,
-  openEngine: async ({ root, runRoot }) => {
+  openEngine: async ({ root, runRoot, snapshotter }) => {
     // Loaded only by commands that need it: it is most of the bundle.
     const { openEngine } = await import("@berth/engine");
     const keelPath = env["BERTH_KEEL"] ? undefined : beside("../keel/build/keel");
@@ -26,6 +26,7 @@ const host: Host = {
     return openEngine({
       ...(root === undefined ? {} : { root }),
       ...(runRoot === undefined ? {} : { runRoot }),
+      ...(snapshotter === undefined ? {} : { snapshotter }),
       ...(keelPath === undefined ? {} : { keelPath }),
       ...(hello === undefined ? {} : { builtins: { "berth.local/hello:latest": hello } }),
     });

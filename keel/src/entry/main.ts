@@ -28,6 +28,9 @@ const MODULES: { readonly [command: string]: string } = {
   features: "spec",
   monitor: "monitor",
   unpack: "unpack",
+  merge: "layers",
+  diff: "layers",
+  probe: "layers",
   host: "host",
   init: "init",
 };
@@ -57,6 +60,9 @@ OCI runtime:
 Berth's own:
   monitor CONFIG        stay with one container (see packages/protocol)
   unpack --target DIR   apply one image layer from stdin
+  merge --target DIR --layer TOP --layer …   copy what unpacked layers show together
+  diff --layer TOP --layer …   tell what the top layer changes of those below it
+  probe --target DIR    tell which ways to show layers this machine has, trying them in DIR
   host                  do host steps given as JSON on stdin
   init -- COMMAND…      as process 1 of a container: reap, forward signals
 `;

@@ -1,4 +1,7 @@
 // The module behind run/rare.ts.
+import { mountFuse } from "../host/fuse.ts";
+import { makeMapped, mountMapped } from "../host/mapped.ts";
+import { addUserNamespace } from "../host/userns.ts";
 import { planExecAffinity, planSchedule } from "../plan/schedule.ts";
 import { configureNetDevices, findNetDevices, moveNetDevices } from "../run/netdevices.ts";
 import { findResctrl, joinResctrl, planResctrl, removeResctrl } from "../run/resctrl.ts";
@@ -18,4 +21,8 @@ globalThis.keelRare = {
   planExecAffinity,
   applySchedule,
   setAffinity,
+  mountFuse,
+  makeMapped,
+  mountMapped,
+  addUserNamespace,
 };

@@ -1,7 +1,8 @@
-import type { HostStep } from "@berth/protocol";
+import type { HostStep, UserNamespace } from "@berth/protocol";
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { ensureDirs } from "../lib/files.ts";
+import { rare } from "../run/rare.ts";
 import { mountStep } from "./mount.ts";
 
 const UMOUNT_NOFOLLOW = 8;
@@ -21,7 +22,7 @@ export function applyHostStep(step: HostStep): string | null | undefined {
       unmount(step.target);
       return undefined;
     case "netns-add":
-      addNetworkNamespace(step.path);
+      addNetworkNamespace(step.path, step.userns);
       return undefined;
     case "netns-remove":
       removeNetworkNamespace(step.path);
@@ -48,18 +49,28 @@ function unmount(target: string): void {
 }
 
 /** A namespace lives as long as something is mounted from it: a file at `path` keeps it. */
-function addNetworkNamespace(path: string): void {
+function addNetworkNamespace(path: string, userns: UserNamespace | undefined): void {
+  const paths = userns ? [path, userns.path] : [path];
   ensureDirs(path.substring(0, path.lastIndexOf("/")), 0o755);
-  const file = must(sys.open(path, c.O_RDONLY | c.O_CREAT | c.O_EXCL, 0o444), `create ${path}`);
-  sys.close(file);
+  const made: string[] = [];
   try {
-    comingBack(() => {
-      must(sys.unshare(c.CLONE_NEWNET), "create a network namespace");
-      must(sys.interfaceUp("lo"), "bring lo up in a new network namespace");
-      must(sys.mount("/proc/self/ns/net", path, "", c.MS_BIND, ""), `mount a network namespace at ${path}`);
-    });
+    for (; made.length < paths.length; made.push(paths[made.length] as string)) {
+      const file = sys.open(paths[made.length] as string, c.O_RDONLY | c.O_CREAT | c.O_EXCL, 0o444);
+      sys.close(must(file, `create ${paths[made.length]}`));
+    }
+    if (userns) rare().addUserNamespace(userns, path);
+    else {
+      comingBack(() => {
+        must(sys.unshare(c.CLONE_NEWNET), "create a network namespace");
+        must(sys.interfaceUp("lo"), "bring lo up in a new network namespace");
+        must(sys.mount("/proc/self/ns/net", path, "", c.MS_BIND, ""), `mount a network namespace at ${path}`);
+      });
+    }
   } catch (error) {
-    sys.unlinkat(c.AT_FDCWD, path, 0);
+    for (let i = 0; i < made.length; i++) {
+      sys.umount2(made[i] as string, c.MNT_DETACH | UMOUNT_NOFOLLOW);
+      sys.unlinkat(c.AT_FDCWD, made[i] as string, 0);
+    }
     throw error;
   }
 }

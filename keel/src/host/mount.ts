@@ -2,6 +2,7 @@ import type { HostStep } from "@berth/protocol";
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import { type MountOptions, parseMountOptions } from "../lib/mountopts.ts";
+import { rare } from "../run/rare.ts";
 import { fitsPage, fitValues, planParameters, planRelative } from "./plan.ts";
 
 const FSCONFIG_FLAG = 0;
@@ -12,10 +13,12 @@ type MountStep = Extract<HostStep, { readonly op: "mount" }>;
 
 /** A mount as fstab describes it: options are flags of the mount, propagation, or the file system's own. */
 export function mountStep(step: MountStep): void {
-  const { source, target } = step;
+  const { source, target, idmap } = step;
   const options = parseMountOptions(step.options);
   const what = `mount ${step.type} at ${target}`;
-  if (options.bind || step.type === "bind") bind(source, target, options, `mount ${source} at ${target}`);
+  if (idmap) rare().mountMapped(step, idmap);
+  else if (step.type === "fuse-overlayfs") rare().mountFuse(target, step.options);
+  else if (options.bind || step.type === "bind") bind(source, target, options, `mount ${source} at ${target}`);
   else if (step.type === "overlay") overlay(target, options, what);
   else must(sys.mount(source, target, step.type, options.flags, options.data), what);
   for (let i = 0; i < options.propagation.length; i++) {

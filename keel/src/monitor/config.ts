@@ -2,6 +2,8 @@ import type { MonitorConfig } from "@berth/protocol";
 import { runtimeError } from "../lib/errors.ts";
 import { checkShape, type Shape } from "../spec/shape.ts";
 
+const RANGES: Shape = [{ containerID: "u!", hostID: "u!", size: "u!" }];
+
 const SHAPE: Shape = {
   "!": "s",
   id: "s!",
@@ -14,8 +16,11 @@ const SHAPE: Shape = {
   exitPath: "s!",
   socketPath: "s!",
   pidFile: "s!",
-  mounts: [{ type: "s!", source: "s!", target: "s!", options: ["s"] }],
+  mounts: [
+    { type: "s!", source: "s!", target: "s!", options: ["s"], idmap: { uid: RANGES, gid: RANGES, layers: "s!" } },
+  ],
   netnsPath: "s!",
+  userns: { path: "s!", uid: RANGES, gid: RANGES },
   autoCreate: "b!",
   exitCommand: ["s"],
 };

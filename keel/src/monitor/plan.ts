@@ -5,9 +5,10 @@ export function setupSteps(config: MonitorConfig): HostStep[] {
   const steps: HostStep[] = [];
   for (let i = 0; i < config.mounts.length; i++) {
     const mount = config.mounts[i] as MonitorConfig["mounts"][number];
-    steps.push({ op: "mount", type: mount.type, source: mount.source, target: mount.target, options: mount.options });
+    const { type, source, target, options, idmap } = mount;
+    steps.push({ op: "mount", type, source, target, options, idmap });
   }
-  if (config.netnsPath !== "") steps.push({ op: "netns-add", path: config.netnsPath });
+  if (config.netnsPath !== "") steps.push({ op: "netns-add", path: config.netnsPath, userns: config.userns });
   return steps;
 }
 
@@ -17,7 +18,10 @@ export function undoSteps(config: MonitorConfig, count: number, keepNamespace: b
   for (let i = count - 1; i >= 0; i--) {
     const mount = config.mounts[i];
     if (mount) steps.push({ op: "umount", target: mount.target });
-    else if (!keepNamespace) steps.push({ op: "netns-remove", path: config.netnsPath });
+    else if (!keepNamespace) {
+      steps.push({ op: "netns-remove", path: config.netnsPath });
+      if (config.userns) steps.push({ op: "netns-remove", path: config.userns.path });
+    }
   }
   return steps;
 }

@@ -1,3 +1,6 @@
+import type { mountFuse } from "../host/fuse.ts";
+import type { makeMapped, mountMapped } from "../host/mapped.ts";
+import type { addUserNamespace } from "../host/userns.ts";
 import type * as schedule from "../plan/schedule.ts";
 import type { compileFilter } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
@@ -19,6 +22,10 @@ export interface Rare {
   readonly planExecAffinity: typeof schedule.planExecAffinity;
   readonly applySchedule: typeof applySchedule;
   readonly setAffinity: typeof setAffinity;
+  readonly mountFuse: typeof mountFuse;
+  readonly makeMapped: typeof makeMapped;
+  readonly mountMapped: typeof mountMapped;
+  readonly addUserNamespace: typeof addUserNamespace;
 }
 
 /** How the program is to be scheduled, undefined when nothing is asked for. */

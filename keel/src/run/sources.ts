@@ -58,7 +58,7 @@ function mapOwners(tree: number, idmap: IdMap, source: string, namespaces: { [ma
 }
 
 /** The one that the container joins, else one that is there for its mappings only. */
-function mappedNamespace(idmap: IdMap): number {
+export function mappedNamespace(idmap: IdMap): number {
   if (idmap.namespace) return must(sys.open(idmap.namespace, c.O_RDONLY, 0), `open ${idmap.namespace}`);
   const [mine, theirs] = mustGet(sys.socketpair(1), "make a socket pair");
   const pid = sys.clone(c.CLONE_NEWUSER, -1);

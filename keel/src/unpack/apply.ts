@@ -3,12 +3,9 @@ import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { removeTree } from "../lib/files.ts";
 import { copyUp } from "./copyup.ts";
-import { isDirectory, isWhiteout, listLowerRoot, statIn } from "./lower.ts";
+import { isDirectory, isWhiteout, listLowerRoot, OVERLAY_XATTRS, statIn } from "./lower.ts";
 import { AUFS_LINKS, dirOf, isBelow, meaningOf, nameOf, WHITEOUT } from "./names.ts";
 import type { Dir, Tree } from "./tree.ts";
-
-/** xattrs by which overlayfs is told what to show: a layer that could set them could show what is not its own. */
-const REFUSED_XATTRS: readonly string[] = ["trusted.overlay.", "user.overlay."];
 
 export interface LayerSource {
   readonly fd: Fd;
@@ -35,7 +32,7 @@ export interface Limits {
  */
 export function applyLayer(tree: Tree, source: LayerSource, limits: Limits): LayerTotals {
   const { entries, bytes, freeBytes, ratio } = limits;
-  need(sys.layerOpen(source.fd, entries, bytes, freeBytes, ratio, REFUSED_XATTRS, source.grows), "read the layer");
+  need(sys.layerOpen(source.fd, entries, bytes, freeBytes, ratio, OVERLAY_XATTRS, source.grows), "read the layer");
   let aufs = false;
   for (;;) {
     const entry = sys.layerNext();

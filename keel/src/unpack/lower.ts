@@ -1,8 +1,12 @@
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
+import { inUserNamespace } from "../lib/userns.ts";
 
-/** overlayfs's mark on a directory that hides those of the same path in the layers below. */
-export const OPAQUE = "trusted.overlay.opaque";
+/** xattrs by which overlayfs is told what to show: a layer that could set them could show what is not its own. */
+export const OVERLAY_XATTRS: readonly string[] = ["trusted.overlay.", "user.overlay."];
+
+/** overlayfs's mark on a directory that hides those of the same path in the layers below; in a user namespace `userxattr`'s. */
+const OPAQUE: string = inUserNamespace() ? "user.overlay.opaque" : "trusted.overlay.opaque";
 
 /** A name in a lower layer; `dir` is to be closed. */
 export interface Found {
@@ -22,6 +26,10 @@ export function isDirectory(stat: Stat): boolean {
 
 export function isOpaque(dir: Fd): boolean {
   return sys.fgetxattr(dir, OPAQUE) === "y";
+}
+
+export function makeOpaque(dir: Fd): Errno {
+  return sys.fsetxattr(dir, OPAQUE, "y");
 }
 
 /** The entry of this name, undefined when there is none. */
@@ -58,7 +66,7 @@ export function findLower(roots: readonly Fd[], names: readonly string[]): Found
 }
 
 /** The directories of this name that the merged one consists of. */
-function enterAll(dirs: readonly Fd[], name: string): Fd[] {
+export function enterAll(dirs: readonly Fd[], name: string): Fd[] {
   const next: Fd[] = [];
   for (let i = 0; i < dirs.length; i++) {
     const stat = statIn(dirs[i] as Fd, name);
@@ -97,6 +105,6 @@ function dupAll(fds: readonly Fd[]): Fd[] {
   return copies;
 }
 
-function closeAll(fds: readonly Fd[]): void {
+export function closeAll(fds: readonly Fd[]): void {
   for (let i = 0; i < fds.length; i++) sys.close(fds[i] as Fd);
 }

@@ -1,7 +1,7 @@
 import { copyAttributes } from "../lib/attributes.ts";
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
-import { type Found, findLower, isDirectory, isOpaque, isWhiteout, OPAQUE, statIn } from "./lower.ts";
+import { type Found, findLower, isDirectory, isOpaque, isWhiteout, makeOpaque, statIn } from "./lower.ts";
 
 const DIRECTORY: number = c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW;
 /** As the kernel's limit. */
@@ -105,7 +105,7 @@ export class Tree {
     if (this.lowers.length === 0) return;
     const step = `hide what is below in ${this.present.path}`;
     const fd = must(sys.openat(this.present.fd, name, DIRECTORY, 0), step);
-    const result = sys.fsetxattr(fd, OPAQUE, "y");
+    const result = makeOpaque(fd);
     sys.close(fd);
     must(result, step);
   }
@@ -142,7 +142,7 @@ export class Tree {
     if (!isWhiteout(stat)) throw callError(`open directory ${full}`, -c.ENOTDIR);
     must(sys.unlinkat(parent, name, 0), `remove ${full}`);
     this.make(name, full);
-    must(sys.fsetxattr(this.present.fd, OPAQUE, "y"), `make ${full} opaque`);
+    must(makeOpaque(this.present.fd), `make ${full} opaque`);
     return undefined;
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isCode } from "@berth/base";
 import { resolveConfig } from "./index.ts";
 
 test("config: a flag wins over the environment, the environment over the default", () => {
@@ -9,11 +10,21 @@ test("config: a flag wins over the environment, the environment over the default
     root: "/flag/data",
     runRoot: "/env/run",
     keelPath: "/usr/lib/berth/keel",
+    snapshotter: "auto",
     registriesConf: "/env/r.conf",
     maxLayerBytes: 64 * 1024 ** 3,
     maxLayerEntries: 1_000_000,
     maxLayerRatio: 200,
   });
+});
+
+test("config: a snapshotter that there is not is refused with those that there are", () => {
+  assert.equal(resolveConfig({}, { BERTH_SNAPSHOTTER: "native" }).snapshotter, "native");
+  assert.equal(resolveConfig({ snapshotter: "overlayfs" }, { BERTH_SNAPSHOTTER: "zfs" }).snapshotter, "overlayfs");
+  assert.throws(
+    () => resolveConfig({}, { BERTH_SNAPSHOTTER: "zfs" }),
+    (e) => isCode(e, "InvalidArgument") && /use snapshotter zfs: there is none/.test(e.message),
+  );
 });
 
 test("config: paths are absolute, and an empty variable counts as none", () => {

@@ -2,6 +2,9 @@ import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { BerthError, parseBytes } from "@berth/base";
 
+/** What `snapshotter` may be. */
+export const SNAPSHOTTERS = ["auto", "overlayfs", "fuse-overlayfs", "native"] as const;
+
 /** All settings of one engine; every value is there. */
 export interface Config {
   /** Data root: database, blobs, snapshots, volumes, logs. Absolute. */
@@ -10,6 +13,8 @@ export interface Config {
   readonly runRoot: string;
   /** The low-level runtime, monitor and unpacker. Absolute. */
   readonly keelPath: string;
+  /** How layers are shown as one tree: `auto` tries what works. */
+  readonly snapshotter: (typeof SNAPSHOTTERS)[number];
   /** Which hosts serve what, as containers-registries.conf(5); it need not be there. Absolute. */
   readonly registriesConf: string;
   /** What one layer of an image may unpack to: bytes of its tar, files, and times its own size (past 1 GiB). */
@@ -20,6 +25,11 @@ export interface Config {
 
 /** Settings that are paths. */
 type Paths = "root" | "runRoot" | "keelPath" | "registriesConf";
+
+/** What flags give, not checked yet. */
+export interface GivenConfig extends Partial<Omit<Config, "snapshotter">> {
+  readonly snapshotter?: string;
+}
 
 interface Setting {
   readonly env: string;
@@ -50,8 +60,9 @@ const SETTINGS: Readonly<Record<Paths, Setting>> = {
  * Flags over environment over defaults.
  *
  * @param flags only those that were given
+ * @throws {BerthError} InvalidArgument for a value that a setting cannot have
  */
-export function resolveConfig(flags: Partial<Config> = {}, env: NodeJS.ProcessEnv = process.env): Config {
+export function resolveConfig(flags: GivenConfig = {}, env: NodeJS.ProcessEnv = process.env): Config {
   const isRoot = process.geteuid?.() === 0;
   const value = (name: Paths): string => {
     const { env: variable, fallback } = SETTINGS[name];
@@ -61,6 +72,7 @@ export function resolveConfig(flags: Partial<Config> = {}, env: NodeJS.ProcessEn
     root: value("root"),
     runRoot: value("runRoot"),
     keelPath: value("keelPath"),
+    snapshotter: parseSnapshotter(flags.snapshotter || env["BERTH_SNAPSHOTTER"] || "auto"),
     registriesConf: value("registriesConf"),
     maxLayerBytes: flags.maxLayerBytes ?? limitOf(env, "BERTH_MAX_LAYER_BYTES", "64g"),
     maxLayerEntries: flags.maxLayerEntries ?? limitOf(env, "BERTH_MAX_LAYER_ENTRIES", "1000000"),
@@ -73,5 +85,13 @@ function limitOf(env: NodeJS.ProcessEnv, variable: string, fallback: string): nu
   if (limit > 0) return limit;
   throw new BerthError("InvalidArgument", `read ${variable}: ${env[variable]} allows nothing`, {
     hint: "write a number from 1 on, or leave it out",
+  });
+}
+
+function parseSnapshotter(text: string): Config["snapshotter"] {
+  const known = SNAPSHOTTERS.find((name) => name === text);
+  if (known !== undefined) return known;
+  throw new BerthError("InvalidArgument", `use snapshotter ${text}: there is none of this name`, {
+    hint: `BERTH_SNAPSHOTTER and --snapshotter take ${SNAPSHOTTERS.join(", ")}`,
   });
 }

@@ -1,7 +1,6 @@
-import { existsSync, rmSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, rmSync } from "node:fs";
 import { type ContainerRow, listContainers, removeContainer, setPhase } from "@berth/containers";
-import { applyHostSteps } from "@berth/linux";
+import { applyHostSteps, isMountPoint } from "@berth/linux";
 import type { HostStep } from "@berth/protocol";
 import { runtimeDelete } from "@berth/tasks";
 import { type ContainerPaths, type Context, pathsOf } from "./context.ts";
@@ -25,11 +24,6 @@ function leftOvers(paths: ContainerPaths): HostStep[] {
   if (isMountPoint(paths.rootfs)) steps.push({ op: "umount", target: paths.rootfs });
   if (existsSync(paths.netns)) steps.push({ op: "netns-remove", path: paths.netns });
   return steps;
-}
-
-function isMountPoint(path: string): boolean {
-  const inner = statSync(path, { throwIfNoEntry: false });
-  return inner !== undefined && inner.dev !== statSync(dirname(path)).dev;
 }
 
 /**

@@ -31,7 +31,7 @@ export async function create(ctx: Context, spec: ContainerSpec, options: CreateO
   addRow(ctx, id, spec, image);
   try {
     const mounts = makeMounts(ctx, id, spec, image);
-    ctx.snapshots.prepare(id, image.chainId);
+    await ctx.snapshots.prepare(id, image.chainId, { volatile: spec.autoRemove });
     mkdirSync(pathsOf(ctx.config, id).data, { recursive: true, mode: 0o710 });
     ctx.state.transaction(() => setCreated(ctx.state.db, id, mounts, options.own ? ctx.state.owner : undefined));
   } catch (error) {

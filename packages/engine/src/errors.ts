@@ -37,6 +37,9 @@ export const isBusy = (name: string, action: string): BerthError =>
 export const exportFailed = (name: string, why: string): BerthError =>
   new BerthError("Unavailable", `export container ${name}: ${why}`);
 
+export const notMounted = (ref: string): BerthError =>
+  new BerthError("FailedPrecondition", `unmount image ${ref}: it is not mounted`, { hint: "see berth image mount" });
+
 export const noRecord = (name: string): BerthError =>
   new BerthError(
     "DataLoss",

@@ -14,6 +14,7 @@ export type {
 export type { ArchiveFormat, Image, PullOptions, PullProgress, SaveTarget } from "@berth/images";
 export type { ArtifactFile, Pushed, PushProgress, Remotes } from "@berth/remotes";
 export type { Repositories } from "@berth/repositories";
+export type { Change } from "@berth/snapshots";
 export { type EngineOptions, openEngine } from "./open.ts";
 export type * from "./types.ts";
 export { VERSION } from "./version.ts";

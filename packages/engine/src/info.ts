@@ -16,6 +16,7 @@ export async function info(ctx: Context): Promise<EngineInfo> {
   const system = readSystemInfo();
   const running = listContainers(ctx.state.db).filter((row) => viewOf(ctx, row).status === "running").length;
   const total = listContainers(ctx.state.db).length;
+  const storage = await ctx.snapshots.choice();
   const plugins = PLUGIN_DIRS.find((dir) => existsSync(`${dir}/bridge`)) ?? "";
   return {
     version: VERSION,
@@ -23,7 +24,7 @@ export async function info(ctx: Context): Promise<EngineInfo> {
     images: ctx.images.list().length,
     root: ctx.config.root,
     runRoot: ctx.config.runRoot,
-    snapshotter: "overlayfs",
+    storage: { driver: storage.driver, reason: storage.reason, idmap: storage.idmap },
     runtime: ctx.config.keelPath,
     cgroupVersion: host.cgroup.version,
     cgroupDriver: "cgroupfs",

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Config, resolveConfig } from "@berth/config";
+import { type GivenConfig, resolveConfig } from "@berth/config";
 import * as containers from "@berth/containers";
 import * as content from "@berth/content";
 import * as images from "@berth/images";
@@ -16,6 +16,7 @@ import { type Context, runtimeRoot } from "./context.ts";
 import { create } from "./create.ts";
 import { exec } from "./exec.ts";
 import { exportContainer } from "./export.ts";
+import { listImageMounts, mountedImages, mountImage, settleImageMounts, unmountImage } from "./image-mounts.ts";
 import { info } from "./info.ts";
 import { inspect, list, logs } from "./list.ts";
 import { obtainImage } from "./obtain.ts";
@@ -26,7 +27,7 @@ import { finish, kill, remove, stop, wait } from "./stop.ts";
 import type { Engine } from "./types.ts";
 import { diskUsage, history } from "./usage.ts";
 
-export interface EngineOptions extends Partial<Config> {
+export interface EngineOptions extends GivenConfig {
   /** Archives of images that come with Berth, by fully qualified name (`berth.local/hello:latest`). */
   readonly builtins?: Readonly<Record<string, string>>;
   /** Command line of this Berth up to its global flags; default: this process's own program and script. */
@@ -52,6 +53,7 @@ export function openEngine(options: EngineOptions = {}): Engine {
     findImage: (ref) => ctx.images.find(ref),
     removeImage: async (ref, removeOptions) => {
       await settleAll(ctx);
+      await settleImageMounts(ctx);
       return ctx.images.remove(ref, removeOptions);
     },
     push: (ref, pushOptions) => ctx.images.push(ref, pushOptions),
@@ -59,9 +61,14 @@ export function openEngine(options: EngineOptions = {}): Engine {
     untag: (ref, names) => ctx.images.untag(ref, names),
     check: async (checkOptions) => {
       await settleAll(ctx);
+      await settleImageMounts(ctx);
       return await ctx.images.check(checkOptions);
     },
     history: (ref) => history(ctx, ref),
+    diffImage: async (ref) => await ctx.snapshots.diff(ctx.images.get(ref).chainId),
+    mountImage: (ref) => mountImage(ctx, ref),
+    unmountImage: (ref) => unmountImage(ctx, ref),
+    mountedImages: () => listImageMounts(ctx),
     diskUsage: () => diskUsage(ctx),
     pruneImages: (pruneOptions) => pruneImages(ctx, pruneOptions),
     pruneContainers: (fits) => pruneContainers(ctx, fits),
@@ -107,7 +114,7 @@ function openContext(options: EngineOptions): Context {
   ]);
   if (!existsSync(runRoot)) mkdirSync(runRoot, { recursive: true, mode: 0o711 });
   const blobs = content.openContent({ state, root });
-  const layers = snapshots.openSnapshots({ state, root });
+  const layers = snapshots.openSnapshots({ state, root, keelPath, wanted: config.snapshotter });
   const served = repositories.openRepositories({ state, content: blobs });
   return {
     config,
@@ -121,7 +128,8 @@ function openContext(options: EngineOptions): Context {
       keelPath,
       registriesConf,
       layerLimits: { bytes: config.maxLayerBytes, entries: config.maxLayerEntries, ratio: config.maxLayerRatio },
-      inUse: () => containers.listImagesInUse(state.db),
+      inUse: () => containers.listImagesInUse(state.db).union(mountedImages(layers)),
+      mounted: () => mountedImages(layers),
       running: () => runningImages(state),
       keptBlobs: () => served.usedBlobs(),
     }),

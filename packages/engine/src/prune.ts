@@ -1,6 +1,7 @@
 import { listContainers } from "@berth/containers";
 import { treeBytes } from "@berth/snapshots";
 import type { Context } from "./context.ts";
+import { settleImageMounts } from "./image-mounts.ts";
 import { list } from "./list.ts";
 import { settleAll } from "./settle.ts";
 import { remove } from "./stop.ts";
@@ -26,6 +27,7 @@ export async function pruneImages(
   options: PruneImageOptions,
 ): Promise<Pruned & { readonly untagged: readonly string[] }> {
   await settleAll(ctx);
+  await settleImageMounts(ctx);
   const { fits } = options;
   const { untagged, deleted, reclaimedBytes } = await ctx.images.prune(
     (image) => (options.all || image.names.length === 0) && fits(image),

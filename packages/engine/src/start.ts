@@ -1,7 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { BerthError } from "@berth/base";
 import { type ContainerRow, findContainer, setPhase, setRunning, setStartFailed } from "@berth/containers";
-import type { Image } from "@berth/images";
 import type { MonitorConfig, MonitorRequest } from "@berth/protocol";
 import { type MonitorClient, startMonitor } from "@berth/tasks";
 import { attachmentOf, listenerOf } from "./attach.ts";
@@ -48,7 +47,7 @@ async function startPrepared(
   rmSync(paths.exit, { force: true });
   mkdirSync(paths.rootfs, { recursive: true, mode: 0o700 });
   const image = ctx.images.get(row.imageId);
-  const config = monitorConfig(ctx, row, image, paths);
+  const config = monitorConfig(ctx, row, paths);
   const client = await startMonitor(ctx.config.keelPath, paths.monitorConfig, config);
   try {
     await client.event("ready");
@@ -90,9 +89,9 @@ function sizeOf(size: NonNullable<AttachIo["size"]>): { readonly rows: number; r
   return { rows: size.rows, cols: size.columns };
 }
 
-function monitorConfig(ctx: Context, row: ContainerRow, image: Image, paths: ContainerPaths): MonitorConfig {
+function monitorConfig(ctx: Context, row: ContainerRow, paths: ContainerPaths): MonitorConfig {
   const { spec } = row;
-  const mount = ctx.snapshots.prepare(row.id, image.chainId);
+  const mount = ctx.snapshots.mount(row.id);
   const cleansUp = spec.network === "bridge" || spec.autoRemove;
   return {
     id: row.id,

@@ -13,6 +13,7 @@ import type {
 import type { ExitRecord } from "@berth/protocol";
 import type { Pushed, Remotes } from "@berth/remotes";
 import type { Repositories } from "@berth/repositories";
+import type { Change } from "@berth/snapshots";
 
 /** When an image is pulled. `newer`: as `always`, but what is here will do when no registry can be reached. */
 export type PullPolicy = "always" | "missing" | "newer" | "never";
@@ -114,13 +115,27 @@ export interface ListOptions {
   readonly all: boolean;
 }
 
+/** An image whose file system is mounted. */
+export interface MountedImage {
+  readonly image: Image;
+  /** Absolute; read-only. */
+  readonly path: string;
+}
+
 export interface EngineInfo {
   readonly version: string;
   readonly containers: { readonly total: number; readonly running: number; readonly stopped: number };
   readonly images: number;
   readonly root: string;
   readonly runRoot: string;
-  readonly snapshotter: string;
+  readonly storage: {
+    /** How layers are shown as one tree: `overlayfs`, `fuse-overlayfs` or `native`. */
+    readonly driver: string;
+    /** Why this one. */
+    readonly reason: string;
+    /** "": layers can be shown with other owners without a copy; else why not. */
+    readonly idmap: string;
+  };
   readonly runtime: string;
   readonly cgroupVersion: "1" | "2" | "hybrid";
   readonly cgroupDriver: string;
@@ -209,6 +224,13 @@ export interface Engine extends AsyncDisposable {
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly string[] }>;
   /** Takes names from an image, all of them when none are given; returns them. */
   untag(ref: string, names: readonly string[]): readonly string[];
+  /** What the image's top layer changes of those below it, sorted by path. */
+  diffImage(ref: string): Promise<readonly Change[]>;
+  /** Shows the image's file system, read-only, until `unmountImage` or a reboot; the image cannot be removed meanwhile. */
+  mountImage(ref: string): Promise<MountedImage>;
+  /** @throws {BerthError} FailedPrecondition if it is not mounted */
+  unmountImage(ref: string): Promise<Image>;
+  mountedImages(): Promise<readonly MountedImage[]>;
   history(ref: string): Promise<readonly HistoryEntry[]>;
   /** Verifies every digest, parent link and reference of the store. */
   check(options: CheckOptions): Promise<Checked>;

@@ -57,7 +57,8 @@ async function checkLayers(work: Work, options: CheckOptions): Promise<readonly 
   const { snapshots } = work.target;
   const problems = snapshots.verify().map(({ kind, name, why }): Problem => {
     const isDropped = options.repair && kind === "layer" && snapshots.dropLayer(name as Digest);
-    const what = kind === "layer" ? `layer ${name}` : `container ${name}`;
+    const what =
+      kind === "layer" ? `layer ${name}` : name.startsWith("image:") ? `mount of ${name}` : `container ${name}`;
     return { what, why, repaired: isDropped ? "removed" : undefined };
   });
   if (options.repair) await snapshots.recover();

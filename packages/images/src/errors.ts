@@ -20,6 +20,11 @@ export const inUseRunning = (ref: string): BerthError =>
     hint: "stop the container first; this cannot be forced",
   });
 
+export const isMounted = (ref: string): BerthError =>
+  new BerthError("FailedPrecondition", `remove image ${ref}: it is mounted`, {
+    hint: `unmount it first: berth image unmount ${ref}; this cannot be forced`,
+  });
+
 export const notItsName = (ref: string, name: string): BerthError =>
   new BerthError("NotFound", `untag image ${ref}: it has no name ${name}`, { hint: "see its names: berth images" });
 

@@ -13,7 +13,7 @@ import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
 import type { Chosen } from "./choose.ts";
 import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
-import { ambiguous, inUse, inUseRunning, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
+import { ambiguous, inUse, inUseRunning, isMounted, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
 import { hostPlatform, isOfPlatform } from "./resolve.ts";
 import * as store from "./store.ts";
@@ -44,6 +44,8 @@ export interface ImagesOptions extends HostsOptions {
   readonly inUse: () => ReadonlySet<Digest>;
   /** Ids of images that running containers use: these cannot be removed even by force. */
   readonly running?: () => ReadonlySet<Digest>;
+  /** Ids of images that are mounted: these neither. */
+  readonly mounted?: () => ReadonlySet<Digest>;
   /** Blobs that garbage collection leaves although no image needs them. */
   readonly keptBlobs?: () => ReadonlySet<Digest>;
   /** Default: 64 GiB, a million entries, 200 times its size. */
@@ -324,6 +326,7 @@ class ImageStore implements Images {
         deleted: [],
         collected: { blobs: [], layers: [] },
       };
+    if (this.#options.mounted?.().has(hit.id)) throw isMounted(ref);
     if (this.#options.running?.().has(hit.id)) throw inUseRunning(ref);
     if (!force && this.#options.inUse().has(hit.id)) throw inUse(ref);
     store.removeImage(db, hit.id);

@@ -19,7 +19,12 @@ function scratch(used: () => ReadonlySet<Digest> = () => new Set()) {
   const root = mkdtempSync(join(tmpdir(), "berth-images-"));
   const state = openState(join(root, "berth.db"), [...content.migrations, ...snapshots.migrations, ...migrations]);
   const blobs = content.openContent({ state, root });
-  const layers = snapshots.openSnapshots({ state, root });
+  const layers = snapshots.openSnapshots({
+    state,
+    root,
+    keelPath: "/none",
+    choose: async () => ({ driver: "overlayfs", reason: "", idmap: "", options: [] }),
+  });
   const images = createImages({ state, content: blobs, snapshots: layers, keelPath: "/nonexistent", inUse: used });
   return {
     state,
@@ -120,7 +125,7 @@ test("remove: an image that a container uses, or an id with several names, only 
     (e) => isCode(e, "FailedPrecondition") && /container uses it/.test(e.message),
   );
   assert.deepEqual(s.images.get("r.io/b:1").names, ["r.io/b:1"]);
-  s.layers.prepare("box", digestOf("x"));
+  await s.layers.prepare("box", digestOf("x"));
   await s.images.remove(id, { force: true });
   assert.ok(s.layers.has(digestOf("x")), "the container's layer stays while it is used");
   await assert.rejects(s.images.remove("r.io/a:1"), (e) => isCode(e, "NotFound"));

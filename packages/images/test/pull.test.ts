@@ -43,8 +43,9 @@ after(async () => {
 const t = (name: string, body: () => Promise<void>): void => void test(name, { skip, timeout: 120_000 }, body);
 
 /** Calls `look` with the image's file system mounted, read-only for the test's purposes. */
-function mounted(store: Store, root: string, ref: string, look: (dir: string) => void): void {
-  const { type, source, options } = store.snapshots.prepare("look", store.images.get(ref).chainId);
+async function mounted(store: Store, root: string, ref: string, look: (dir: string) => void): Promise<void> {
+  await store.snapshots.prepare("look", store.images.get(ref).chainId);
+  const { type, source, options } = store.snapshots.mount("look");
   const dir = join(root, "mnt");
   mkdirSync(dir, { recursive: true });
   execFileSync("mount", ["-t", type, "-o", options.join(","), source, dir]);
@@ -70,7 +71,7 @@ t("pull: gzip, zstd and plain layers become the file system that was pushed", as
   assert.deepEqual([got.names, got.layers.length, got.config.os], [[image], 3, "linux"]);
   const kinds = events.map((event) => event.kind);
   assert.deepEqual([kinds[0], kinds.filter((k) => k === "unpack").length, kinds.at(-1)], ["resolved", 3, "done"]);
-  mounted(store, s.dir, image, (dir) => {
+  await mounted(store, s.dir, image, (dir) => {
     assert.deepEqual(readdirSync(join(dir, "etc")).sort(), ["hard", "one", "soft", "sub"]);
     assert.deepEqual(readdirSync(join(dir, "etc/sub")), ["new"]);
     assert.deepEqual(listing(join(dir, "many")), listing(join(trees[1] ?? "", "many")));
@@ -224,7 +225,7 @@ t("load: layout directory, tar, gzip, zstd and docker archive give the image tha
     using store = openStore(root);
     const [got] = await store.images.load(file(name));
     assert.deepEqual(got?.names, ["r.io/app:1"], name);
-    mounted(store, root, "r.io/app:1", (dir) =>
+    await mounted(store, root, "r.io/app:1", (dir) =>
       assert.deepEqual(readdirSync(join(dir, "etc")).sort(), ["hard", "one", "soft", "sub"], name),
     );
     await store.snapshots.remove("look");

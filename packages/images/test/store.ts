@@ -20,7 +20,7 @@ export function openStore(root: string, layerLimits?: images.LayerLimits): Store
     ...images.migrations,
   ]);
   const blobs = content.openContent({ state, root });
-  const layers = snapshots.openSnapshots({ state, root });
+  const layers = snapshots.openSnapshots({ state, root, keelPath: KEEL });
   const limits = layerLimits === undefined ? {} : { layerLimits };
   const options = {
     state,

@@ -26,7 +26,7 @@ export async function applyHostSteps(keel: string, steps: readonly HostStep[]): 
   child.stdin.end(JSON.stringify(steps));
   const [how, out, err] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
   const reply = parseReply(out);
-  if (reply === undefined) throw noReply(keel, how, err.trim());
+  if (reply === undefined) throw noReply(`${keel} host`, how, err.trim());
   if (!reply.ok) throw fromWire(reply.error);
   return reply.texts ?? [];
 }

@@ -17,10 +17,7 @@ export const cannotRun = (program: string, cause: unknown): BerthError =>
 
 /** keel ended without a reply; `text` is what it wrote instead. */
 export const noReply = (program: string, how: string, text: string): BerthError =>
-  new BerthError(
-    "Internal",
-    `run ${program} host: ${how} without a reply${text === "" ? "" : `: ${text.slice(0, 500)}`}`,
-  );
+  new BerthError("Internal", `run ${program}: ${how} without a reply${text === "" ? "" : `: ${text.slice(0, 500)}`}`);
 
 /** A path below a root that cannot be followed. */
 export const badPath = (root: string, path: string, why: string, cause?: unknown): BerthError =>

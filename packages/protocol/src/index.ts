@@ -6,7 +6,7 @@ export {
   EXIT_SIGNAL_BASE,
   type ExitRecord,
 } from "./exit.ts";
-export type { HostReply, HostStep, UnpackResult } from "./host.ts";
+export type { HostReply, HostStep, IdRange, LayerProbe, MountIdMap, UnpackResult, UserNamespace } from "./host.ts";
 export {
   FRAME_EVENT,
   FRAME_MAX,

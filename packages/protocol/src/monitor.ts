@@ -1,5 +1,6 @@
 import type { WireError } from "./errors.ts";
 import type { ExitRecord } from "./exit.ts";
+import type { MountIdMap, UserNamespace } from "./host.ts";
 
 /** A mount that the monitor makes in the host's mount namespace before the runtime's create, and undoes at clean-up. */
 export interface MonitorMount {
@@ -8,6 +9,7 @@ export interface MonitorMount {
   readonly target: string;
   /** fstab-style options, for example `["lowerdir=…", "upperdir=…", "workdir=…"]`. */
   readonly options: readonly string[];
+  readonly idmap?: MountIdMap | undefined;
 }
 
 /** The JSON file that `keel monitor FILE` reads. All paths are absolute. */
@@ -31,6 +33,8 @@ export interface MonitorConfig {
   readonly mounts: readonly MonitorMount[];
   /** Make a network namespace and pin it at this path before `ready`; empty string for none. */
   readonly netnsPath: string;
+  /** The namespace that owns the network namespace; undefined: the host's. */
+  readonly userns?: UserNamespace | undefined;
   /** Run the runtime's create at once; else wait for the `create` request (the engine sets up the network in between). */
   readonly autoCreate: boolean;
   /**

@@ -20,6 +20,13 @@ export const badRoot = (root: string): BerthError =>
     hint: "overlayfs cannot mount such paths: use another data directory",
   });
 
+/** What the configuration asks for does not work here. */
+export const noDriver = (driver: string, why: string): BerthError =>
+  new BerthError("FailedPrecondition", `use snapshotter ${driver}: ${why}`, {
+    hint: "leave the choice to Berth (BERTH_SNAPSHOTTER=auto), or use native, which works everywhere",
+    details: { snapshotter: driver },
+  });
+
 /** The disk could not take the layer durably. */
 export const syncFailed = (dir: string, why: string): BerthError =>
   new BerthError("Unavailable", `sync ${dir}: ${why}`, { hint: "check the disk: the kernel's log says more" });

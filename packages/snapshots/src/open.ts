@@ -1,37 +1,57 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { isCode } from "@berth/base";
+import { runKeel } from "@berth/linux";
 import type { Digest } from "@berth/oci";
 import type { State } from "@berth/state";
 import { badRoot, layerInUse, noParent, noSnapshot, translate } from "./errors.ts";
 import { listDirs, makeDirs, removeTree, syncFileSystem, usageOf } from "./files.ts";
-import { planMount, planView } from "./plan.ts";
+import { type Dirs, invert, mapId, parseChanges, planMount, planView } from "./plan.ts";
+import { chooseDriver } from "./probe.ts";
 import * as store from "./store.ts";
-import type { SnapshotMount, Snapshots } from "./types.ts";
+import type { Change, Choice, IdMap, PrepareOptions, SnapshotMount, Snapshots, Wanted } from "./types.ts";
 
 const DAY_MS = 86_400_000;
 
+export interface SnapshotsOptions {
+  /** Opened with this package's `migrations`. */
+  readonly state: State;
+  /** Absolute path of the data root: `snapshots/<n>/{fs,work}`. */
+  readonly root: string;
+  readonly keelPath: string;
+  /** Default: `auto`. */
+  readonly wanted?: Wanted | undefined;
+  /** What else chooses the way, instead of a probe. */
+  readonly choose?: () => Promise<Choice>;
+}
+
 /**
- * Opens the overlayfs snapshots below `root` (the data root: `snapshots/<n>/{fs,work}`). Cheap: nothing is read or made.
+ * Opens the snapshots below `root`. Cheap: nothing is read or made.
  *
- * @param options.state opened with this package's `migrations`
- * @param options.root absolute path
  * @throws {BerthError} InvalidArgument if overlayfs cannot express the path
  */
-export function openSnapshots(options: { readonly state: State; readonly root: string }): Snapshots {
+export function openSnapshots(options: SnapshotsOptions): Snapshots {
   if (/[:,\\]/.test(options.root)) throw badRoot(options.root);
-  return new OverlaySnapshots(options.state, join(options.root, "snapshots"));
+  return new LayerSnapshots(options);
 }
 
 type CommitOptions = Parameters<Snapshots["commitLayer"]>[0];
 
-class OverlaySnapshots implements Snapshots {
+class LayerSnapshots implements Snapshots {
+  readonly #options: SnapshotsOptions;
   readonly #state: State;
   readonly #root: string;
+  #choice: Promise<Choice> | undefined;
 
-  constructor(state: State, root: string) {
-    this.#state = state;
-    this.#root = root;
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+    this.#state = options.state;
+    this.#root = join(options.root, "snapshots");
+  }
+
+  choice(): Promise<Choice> {
+    this.#choice ??= this.#choose();
+    return this.#choice;
   }
 
   has(chainId: Digest): boolean {
@@ -62,28 +82,57 @@ class OverlaySnapshots implements Snapshots {
     }
   }
 
-  prepare(key: string, parent: Digest | undefined): SnapshotMount {
-    const { n, lowers } = this.#state.transaction(() => {
-      const { db } = this.#state;
-      const found = store.findSnapshot(db, "writable", key)?.n;
-      const added = (): number =>
-        store.addSnapshot(db, { kind: "writable", name: key, parent: this.#parentOf(parent), owner: undefined });
-      const number = found ?? added();
-      return { n: number, lowers: store.listChain(db, number).slice(1) };
+  async prepare(key: string, parent: Digest | undefined, options: PrepareOptions = {}): Promise<void> {
+    const { db } = this.#state;
+    const stale = store.findSnapshot(db, "writable", key);
+    if (stale !== undefined && stale.owner === undefined) return;
+    const row = planRow(key, await this.choice(), options);
+    const isCopy = row.driver === "native";
+    const n = this.#state.transaction(() => {
+      if (stale !== undefined) store.removeSnapshot(db, stale.n);
+      const owner = isCopy ? this.#state.owner : undefined;
+      return store.addSnapshot(db, { ...row, parent: this.#parentOf(parent), owner });
     });
-    this.#makeDirs(n);
-    const dir = this.#dir(n);
-    return planMount(
-      `${dir}/fs`,
-      `${dir}/work`,
-      lowers.map((m) => `${this.#dir(m)}/fs`),
-    );
+    try {
+      await this.#fill(n, row, options);
+      if (isCopy) this.#state.transaction(() => store.commitSnapshot(db, n));
+    } catch (error) {
+      await this.#undo(n);
+      throw translate(error, this.#dir(n));
+    }
+  }
+
+  mount(key: string): SnapshotMount {
+    const row = this.#getRow(key);
+    const { driver, options, ids } = row;
+    const dirs = this.#dirsOf(row.n);
+    const isCopied = driver === "native" && dirs.lowers.length > 1;
+    if (options.includes("ro")) return planView(driver, isCopied ? [dirs.upper] : dirs.lowers, options.slice(1));
+    const mount = planMount(driver, dirs, options);
+    return ids === undefined || mount.type !== "overlay" ? mount : { ...mount, idmap: { ...ids, layers: "all" } };
   }
 
   view(key: string): SnapshotMount {
-    const row = store.findSnapshot(this.#state.db, "writable", key);
-    if (row === undefined) throw noSnapshot(key);
-    return planView(store.listChain(this.#state.db, row.n).map((n) => `${this.#dir(n)}/fs`));
+    const { n, driver, options, ids } = this.#getRow(key);
+    const { upper, lowers } = this.#dirsOf(n);
+    const mount = planView(
+      driver,
+      [upper, ...lowers],
+      options.filter((option) => option !== "volatile"),
+    );
+    return ids === undefined ? mount : { ...mount, idmap: { ...invert(ids), layers: "top" } };
+  }
+
+  listKeys(prefix: string): readonly string[] {
+    return store.listKeys(this.#state.db, prefix);
+  }
+
+  async diff(chainId: Digest): Promise<readonly Change[]> {
+    const row = this.#findLayer(chainId);
+    if (row === undefined) throw noSnapshot(chainId);
+    const { upper, lowers } = this.#dirsOf(row.n);
+    const output = await runKeel(this.#options.keelPath, ["diff", ...layerFlags([upper, ...lowers])]);
+    return parseChanges(output.toString());
   }
 
   async remove(key: string): Promise<void> {
@@ -164,9 +213,7 @@ class OverlaySnapshots implements Snapshots {
   }
 
   async usage(key: string): Promise<number> {
-    const row = store.findSnapshot(this.#state.db, "writable", key);
-    if (row === undefined) throw noSnapshot(key);
-    return usageOf(`${this.#dir(row.n)}/fs`);
+    return usageOf(`${this.#dir(this.#getRow(key).n)}/fs`);
   }
 
   async recover(): Promise<void> {
@@ -186,14 +233,54 @@ class OverlaySnapshots implements Snapshots {
     for (const n of dirs) if (!known.has(n)) await removeTree(this.#dir(n));
   }
 
+  #choose(): Promise<Choice> {
+    const { choose, state, keelPath, wanted = "auto" } = this.#options;
+    if (choose !== undefined) return choose();
+    this.#makeRoot();
+    return chooseDriver({ state, dir: this.#root, keelPath, wanted });
+  }
+
+  #getRow(key: string): store.Row {
+    const row = store.findSnapshot(this.#state.db, "writable", key);
+    if (row === undefined) throw noSnapshot(key);
+    return row;
+  }
+
+  #dirsOf(n: number): Dirs {
+    const [, ...below] = store.listChain(this.#state.db, n);
+    const dir = this.#dir(n);
+    return { upper: `${dir}/fs`, work: `${dir}/work`, lowers: below.map((m) => `${this.#dir(m)}/fs`) };
+  }
+
+  /** The directories of a new snapshot, and what the native way copies into them. */
+  async #fill(n: number, row: ReturnType<typeof planRow>, options: PrepareOptions): Promise<void> {
+    const { ids, volatile, readOnly } = options;
+    this.#makeDirs(n);
+    const { upper, lowers } = this.#dirsOf(n);
+    if (row.driver !== "native" || lowers.length === 0 || (readOnly && lowers.length === 1)) {
+      if (ids !== undefined) chownSync(upper, mapId(0, ids.uid) ?? 0, mapId(0, ids.gid) ?? 0);
+      return;
+    }
+    await runKeel(this.#options.keelPath, ["merge", "--target", upper, ...layerFlags(lowers), ...idFlags(ids)]);
+    if (!volatile) await syncFileSystem(upper);
+  }
+
   #dir(n: number): string {
     return `${this.#root}/${n}`;
   }
 
-  #makeDirs(n: number): void {
+  #makeRoot(): void {
     try {
       // Closed to other users: layers hold set-id files and old libraries (CVE-2021-41091).
       if (!existsSync(this.#root)) mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw translate(error, this.#root);
+    }
+  }
+
+  #makeDirs(n: number): void {
+    this.#makeRoot();
+    try {
       makeDirs(this.#dir(n));
     } catch (error) {
       throw translate(error, this.#dir(n));
@@ -230,7 +317,26 @@ class OverlaySnapshots implements Snapshots {
       const { db, owner } = this.#state;
       const stale = store.findSnapshot(db, "layer", chainId);
       if (stale !== undefined) store.removeSnapshot(db, stale.n);
-      return store.addSnapshot(db, { kind: "layer", name: chainId, parent: this.#parentOf(parent), owner });
+      const row = { kind: "layer", name: chainId, driver: "overlayfs", options: [], ids: undefined } as const;
+      return store.addSnapshot(db, { ...row, parent: this.#parentOf(parent), owner });
     });
   }
+}
+
+/** How a new snapshot is shown. Without id-mapped layers their files are copied, with other owners. */
+function planRow(name: string, choice: Choice, options: PrepareOptions): Omit<store.NewRow, "parent" | "owner"> {
+  const { readOnly, volatile, ids } = options;
+  const driver = ids !== undefined && choice.idmap !== "" ? "native" : choice.driver;
+  const own = [...(readOnly ? ["ro"] : []), ...choice.options, ...(volatile && !readOnly ? ["volatile"] : [])];
+  return { kind: "writable", name, driver, options: driver === "native" ? own.slice(0, readOnly ? 1 : 0) : own, ids };
+}
+
+function layerFlags(dirs: readonly string[]): readonly string[] {
+  return dirs.flatMap((dir) => ["--layer", dir]);
+}
+
+function idFlags(ids: IdMap | undefined): readonly string[] {
+  const flags = (name: string, ranges: IdMap["uid"]): readonly string[] =>
+    ranges.flatMap(({ containerID, hostID, size }) => [name, `${containerID}:${hostID}:${size}`]);
+  return ids === undefined ? [] : [...flags("--uid-map", ids.uid), ...flags("--gid-map", ids.gid)];
 }

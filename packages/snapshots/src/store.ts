@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Migration } from "@berth/state";
+import type { Driver, IdMap } from "./types.ts";
 
 /** Tables of this package. */
 export const migrations: readonly Migration[] = [
@@ -19,6 +20,16 @@ export const migrations: readonly Migration[] = [
       ) STRICT;
       CREATE INDEX snapshot_parent ON snapshot (parent);`,
   },
+  {
+    package: "snapshots",
+    id: 2,
+    name: "snapshot's way to be shown",
+    sql: `
+      ALTER TABLE snapshot ADD COLUMN driver TEXT NOT NULL DEFAULT 'overlayfs'
+        CHECK (driver IN ('overlayfs', 'fuse-overlayfs', 'native'));
+      ALTER TABLE snapshot ADD COLUMN options TEXT NOT NULL DEFAULT '';  -- of its mount, with commas between
+      ALTER TABLE snapshot ADD COLUMN ids TEXT;                          -- JSON of IdMap; never queried`,
+  },
 ];
 
 export type Kind = "layer" | "writable";
@@ -28,19 +39,27 @@ export interface Row {
   readonly parent: number | undefined;
   /** Undefined once committed. */
   readonly owner: string | undefined;
+  readonly driver: Driver;
+  readonly options: readonly string[];
+  readonly ids: IdMap | undefined;
 }
 
+const COLUMNS = "n, parent, owner, driver, options, ids";
+
 function toRow(row: Readonly<Record<string, unknown>>): Row {
-  const { n, parent, owner } = row;
+  const { n, parent, owner, driver, options, ids } = row;
   return {
     n: Number(n),
     parent: parent === null ? undefined : Number(parent),
     owner: owner === null ? undefined : String(owner),
+    driver: driver as Driver,
+    options: String(options).split(",").filter(Boolean),
+    ids: ids === null ? undefined : (JSON.parse(String(ids)) as IdMap),
   };
 }
 
 export function findSnapshot(db: DatabaseSync, kind: Kind, name: string): Row | undefined {
-  const row = db.prepare("SELECT n, parent, owner FROM snapshot WHERE kind = ? AND name = ?").get(kind, name);
+  const row = db.prepare(`SELECT ${COLUMNS} FROM snapshot WHERE kind = ? AND name = ?`).get(kind, name);
   return row === undefined ? undefined : toRow(row);
 }
 
@@ -63,22 +82,32 @@ export function hasChildren(db: DatabaseSync, n: number): boolean {
 }
 
 export function listAll(db: DatabaseSync): readonly (Row & { readonly kind: Kind; readonly name: string })[] {
-  const rows = db.prepare("SELECT n, parent, owner, kind, name FROM snapshot ORDER BY n").all();
+  const rows = db.prepare(`SELECT ${COLUMNS}, kind, name FROM snapshot ORDER BY n`).all();
   return rows.map((row) => ({ ...toRow(row), kind: row["kind"] as Kind, name: String(row["name"]) }));
 }
 
-export interface NewRow {
+export interface NewRow extends Omit<Row, "n"> {
   readonly kind: Kind;
   readonly name: string;
-  readonly parent: number | undefined;
-  readonly owner: string | undefined;
 }
 
 /** Returns the number of the new snapshot. */
 export function addSnapshot(db: DatabaseSync, row: NewRow): number {
   const result = db
-    .prepare("INSERT INTO snapshot (kind, name, parent, owner, created_at_ms) VALUES (?, ?, ?, ?, ?)")
-    .run(row.kind, row.name, row.parent ?? null, row.owner ?? null, Date.now());
+    .prepare(
+      `INSERT INTO snapshot (kind, name, parent, owner, driver, options, ids, created_at_ms)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .run(
+      row.kind,
+      row.name,
+      row.parent ?? null,
+      row.owner ?? null,
+      row.driver,
+      row.options.join(","),
+      row.ids === undefined ? null : JSON.stringify(row.ids),
+      Date.now(),
+    );
   return Number(result.lastInsertRowid);
 }
 
@@ -96,10 +125,16 @@ export function listNumbers(db: DatabaseSync): ReadonlySet<number> {
 }
 
 export function listUncommitted(db: DatabaseSync): readonly Row[] {
-  return db.prepare("SELECT n, parent, owner FROM snapshot WHERE owner IS NOT NULL").all().map(toRow);
+  return db.prepare(`SELECT ${COLUMNS} FROM snapshot WHERE owner IS NOT NULL`).all().map(toRow);
 }
 
 export function listLayerNames(db: DatabaseSync): readonly string[] {
   const rows = db.prepare("SELECT name FROM snapshot WHERE kind = 'layer' AND owner IS NULL ORDER BY n").all();
   return rows.map((row) => String(row["name"]));
+}
+
+/** Names of writable snapshots that begin so. */
+export function listKeys(db: DatabaseSync, prefix: string): readonly string[] {
+  const rows = db.prepare("SELECT name FROM snapshot WHERE kind = 'writable' AND substr(name, 1, ?) = ? ORDER BY n");
+  return rows.all(prefix.length, prefix).map((row) => String(row["name"]));
 }

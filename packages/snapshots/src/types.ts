@@ -1,10 +1,52 @@
 import type { Digest } from "@berth/oci";
+import type { IdRange, MountIdMap } from "@berth/protocol";
+
+export type { IdRange, LayerProbe } from "@berth/protocol";
 
 /** A mount as data; options are fstab-style. The same shape as the monitor's and keel host's mounts. */
 export interface SnapshotMount {
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+  readonly idmap?: MountIdMap | undefined;
+}
+
+/** A way to show layers as one tree. `native` copies them, sharing blocks where the file system can. */
+export type Driver = "overlayfs" | "fuse-overlayfs" | "native";
+
+/** What the configuration may ask for. */
+export type Wanted = Driver | "auto";
+
+/** The way that new snapshots take. */
+export interface Choice {
+  readonly driver: Driver;
+  /** Why this one. */
+  readonly reason: string;
+  /** Layers can be shown with other owners without a copy; else why not. */
+  readonly idmap: string;
+  /** Of its mounts, besides their directories. */
+  readonly options: readonly string[];
+}
+
+/** The ids of a user namespace: `containerID` in it is `hostID` outside. */
+export interface IdMap {
+  readonly uid: readonly IdRange[];
+  readonly gid: readonly IdRange[];
+}
+
+/** What a layer does to a path of those below it: adds, changes or deletes it. */
+export interface Change {
+  readonly kind: "A" | "C" | "D";
+  readonly path: string;
+}
+
+export interface PrepareOptions {
+  /** It shows its parent, and cannot be written to. */
+  readonly readOnly?: boolean | undefined;
+  /** It goes with whoever mounts it, and is mounted once: nothing of it need reach the disk. */
+  readonly volatile?: boolean | undefined;
+  /** For a container in a user namespace: owners of the layers' files are shown by this mapping. */
+  readonly ids?: IdMap | undefined;
 }
 
 /**
@@ -31,8 +73,18 @@ export interface Snapshots {
     }) => Promise<void>;
     readonly signal?: AbortSignal | undefined;
   }): Promise<void>;
-  /** Makes (or finds) the writable snapshot `key` on `parent`; returns its mount. Nothing is mounted. */
-  prepare(key: string, parent: Digest | undefined): SnapshotMount;
+  /** How new snapshots will be shown here. */
+  choice(): Promise<Choice>;
+  /** Makes (or finds) the writable snapshot `key` on `parent`. Nothing is mounted; with the native way layers are copied. */
+  prepare(key: string, parent: Digest | undefined, options?: PrepareOptions): Promise<void>;
+  /**
+   * The mount of a prepared snapshot.
+   *
+   * @throws {BerthError} NotFound
+   */
+  mount(key: string): SnapshotMount;
+  /** Keys of prepared snapshots that begin so. */
+  listKeys(prefix: string): readonly string[];
   /**
    * A read-only mount of what the writable snapshot shows; nothing may write to it meanwhile.
    *
@@ -59,6 +111,8 @@ export interface Snapshots {
    * @returns false, and nothing is done, if a writable snapshot stands on one of them or a process holds one
    */
   dropLayer(chainId: Digest): boolean;
+  /** What the layer changes of those below it, sorted by path. */
+  diff(chainId: Digest): Promise<readonly Change[]>;
   /** Bytes in the unpacked layer; 0 if it is not there. */
   measure(chainId: Digest): Promise<number>;
   /** Bytes in the writable layer of `key`. */

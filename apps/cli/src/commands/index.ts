@@ -5,6 +5,7 @@ import { systemCheck } from "./check.ts";
 import { systemDf } from "./df.ts";
 import { exec } from "./exec.ts";
 import { history, untag } from "./history.ts";
+import { imageDiff, imageMount, imageUnmount } from "./image-tree.ts";
 import { images, load, pull, rmi } from "./images.ts";
 import { containerInspect, imageInspect, inspect } from "./inspect.ts";
 import { kill, restart, rm, stop, wait } from "./lifecycle.ts";
@@ -49,6 +50,9 @@ export const COMMANDS: readonly Command[] = [
   rmi,
   untag,
   history,
+  imageDiff,
+  imageMount,
+  imageUnmount,
   imagePrune,
   containerPrune,
   systemDf,
