@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { file, tar } from "../../keel/test/tar-writer.ts";
 import { tool } from "./harness.ts";
 
 /** An OCI layout of small images made by umoci from busybox: name → tag in the layout. */
@@ -113,9 +114,31 @@ export function blobPath(layout: string, digest: string): string {
 }
 
 function putBlob(layout: string, value: unknown): { digest: string; size: number } {
-  const bytes = Buffer.from(JSON.stringify(value));
+  return putBytes(layout, Buffer.from(JSON.stringify(value)));
+}
+
+function putBytes(layout: string, bytes: Uint8Array): { digest: string; size: number } {
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
   writeFileSync(`${blobPath(layout, digest)}.tmp`, bytes);
   renameSync(`${blobPath(layout, digest)}.tmp`, blobPath(layout, digest));
   return { digest, size: bytes.length };
+}
+
+/** Adds `count` layers to an image: each a file `deep/N` and its number in `top`. */
+export function deepen(layout: string, from: string, to: string, count: number): void {
+  const index = readJson(join(layout, "index.json"));
+  const named = (m: Loose): string => m.annotations?.["org.opencontainers.image.ref.name"];
+  const own = index.manifests.find((m: Loose) => named(m) === from);
+  const manifest = readJson(blobPath(layout, own.digest));
+  const config = readJson(blobPath(layout, manifest.config.digest));
+  for (let i = 0; i < count; i++) {
+    const layer = putBytes(layout, tar(file(`deep/${i}`, `${i}\n`), file("top", `${i}\n`)));
+    manifest.layers.push({ mediaType: "application/vnd.oci.image.layer.v1.tar", ...layer });
+    config.rootfs.diff_ids.push(layer.digest);
+  }
+  delete config.history;
+  manifest.config = { ...manifest.config, ...putBlob(layout, config) };
+  const annotations = { "org.opencontainers.image.ref.name": to };
+  index.manifests.push({ mediaType: own.mediaType, ...putBlob(layout, manifest), annotations });
+  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
 }
