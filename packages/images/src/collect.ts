@@ -38,3 +38,9 @@ export async function sweep(stores: Stores, collected: Collected): Promise<void>
   if (collected.blobs.length > 0) stores.content.sweep(collected.blobs);
   if (collected.layers.length > 0) await stores.snapshots.recover();
 }
+
+/** Removes files that a process which died between the two halves left. */
+export async function recover(stores: Stores): Promise<void> {
+  stores.content.recover();
+  await stores.snapshots.recover();
+}

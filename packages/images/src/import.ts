@@ -5,6 +5,7 @@ import { BerthError, errnoOf } from "@berth/base";
 import { digestOf } from "@berth/content";
 import { type Descriptor, type Digest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, parsePlatform } from "@berth/oci";
 import { planChanges } from "./changes.ts";
+import { recover } from "./collect.ts";
 import { obtain, type Target } from "./obtain.ts";
 import { hostPlatform } from "./resolve.ts";
 import type { ImportOptions } from "./types.ts";
@@ -27,8 +28,7 @@ export async function importTar(
   const settings = planChanges(options.changes);
   const host = hostPlatform();
   const platform = options.platform === undefined ? host : parsePlatform(options.platform, host);
-  target.content.recover();
-  await target.snapshots.recover();
+  await recover(target);
   const source = open(path);
   try {
     const { content, layerLimits } = target;

@@ -22,6 +22,7 @@ import {
   parsePlatform,
   rankPlatform,
 } from "@berth/oci";
+import { recover } from "./collect.ts";
 import { layerCount, nothingToLoad, wrongDigest } from "./errors.ts";
 import { obtain, type Target } from "./obtain.ts";
 import { planName } from "./plan.ts";
@@ -39,8 +40,7 @@ interface Found {
 
 /** Reads all images of an archive into the store; returns their ids. */
 export async function load(path: string, target: Target, options: PullOptions): Promise<readonly Digest[]> {
-  target.content.recover();
-  await target.snapshots.recover();
+  await recover(target);
   const { content, layerLimits } = target;
   const limits = { maxBytes: layerLimits.bytes, maxRatio: layerLimits.ratio };
   using archive = await openArchive(path, { spoolDir: content.spoolDir, ...limits, signal: options.signal });

@@ -12,7 +12,7 @@ import { type HostsOptions, type Pushed, parseName } from "@berth/remotes";
 import type { Snapshots } from "@berth/snapshots";
 import type { State } from "@berth/state";
 import type { Chosen } from "./choose.ts";
-import { type Collected, collectRows, type Stores, sweep } from "./collect.ts";
+import { type Collected, collectRows, recover, type Stores, sweep } from "./collect.ts";
 import { ambiguous, inUse, inUseRunning, isMounted, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
 import { hostPlatform, isOfPlatform } from "./resolve.ts";
@@ -198,6 +198,7 @@ class ImageStore implements Images {
       { durable: true },
     );
     await sweep(this.#stores, pruned.collected);
+    await recover(this.#stores);
     const gone = [...new Set([...pruned.collected.blobs, ...pruned.collected.layers])];
     return {
       untagged: pruned.images.flatMap((image) => [...image.names, ...image.repoDigests]),
@@ -224,6 +225,7 @@ class ImageStore implements Images {
   async collect(): Promise<void> {
     const collected = this.#state.transaction(() => collectRows(this.#stores), { durable: true });
     await sweep(this.#stores, collected);
+    await recover(this.#stores);
   }
 
   /** Short names by their aliases. */

@@ -1,5 +1,6 @@
 import { type Digest, formatReference, type Reference, repositoryOf } from "@berth/oci";
 import { type HostsOptions, loadHosts } from "@berth/remotes";
+import { recover } from "./collect.ts";
 import { obtain, type Target } from "./obtain.ts";
 import type { PullOptions } from "./types.ts";
 
@@ -7,8 +8,7 @@ import type { PullOptions } from "./types.ts";
 export async function pull(ref: Reference, target: Target, hosts: HostsOptions, options: PullOptions): Promise<Digest> {
   const { Hosts, sourceOf } = await loadHosts();
   using open = new Hosts(hosts);
-  target.content.recover();
-  await target.snapshots.recover();
+  await recover(target);
   const root = await open.find(ref, options.signal);
   return await obtain(root, {
     target,
