@@ -60,7 +60,10 @@ export function translateWrite(error: unknown, path: string): unknown {
     case "ENOSPC":
     case "EDQUOT":
     case "EFBIG":
-      return new BerthError("ResourceExhausted", `write ${path}: no space left (${errno})`, options);
+      return new BerthError("ResourceExhausted", `write ${path}: no space left (${errno})`, {
+        hint: "free space on its file system, for example by removing images",
+        ...options,
+      });
     default:
       return error;
   }

@@ -1,9 +1,10 @@
-import { closeSync, createReadStream, mkdirSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BerthError } from "@berth/base";
-import { badArchive } from "./errors.ts";
+import { badArchive, translateWrite } from "./errors.ts";
+import { readOpen } from "./read.ts";
 import type { ArchiveOptions } from "./types.ts";
 
 const MAX_SPOOL_BYTES = 64 * 1024 ** 3;
@@ -54,7 +55,7 @@ export async function spool(
   };
   try {
     // Whoever shares standard input may have made it non-blocking: only process.stdin waits then.
-    const input = source === 0 ? process.stdin : createReadStream("", { fd: source, autoClose: false });
+    const input = source === 0 ? process.stdin : readOpen(source);
     const { head, body } = await peek(input);
     const settings = options.signal === undefined ? {} : { signal: options.signal };
     const decoder = await openDecoder(path, detectCompression(head));
@@ -64,12 +65,13 @@ export async function spool(
     return { fd, length };
   } catch (error) {
     closeSync(fd);
-    throw isDecodingError(error) ? badArchive(path, "its compressed data is damaged or ends too early") : error;
+    if (isDecodingError(error)) throw badArchive(path, "its compressed data is damaged or ends too early");
+    throw translateWrite(error, name);
   }
 }
 
-async function peek(input: Readable): Promise<{ head: Uint8Array; body: Readable }> {
-  const iterator = input[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+async function peek(input: AsyncIterable<Buffer>): Promise<{ head: Uint8Array; body: Readable }> {
+  const iterator = input[Symbol.asyncIterator]();
   let head: Buffer = Buffer.alloc(0);
   while (head.length < 6) {
     const next = await iterator.next();

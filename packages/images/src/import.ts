@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, openSync } from "node:fs";
-import { spool } from "@berth/archive";
+import { closeSync, openSync } from "node:fs";
+import { readOpen, spool } from "@berth/archive";
 import { BerthError, errnoOf } from "@berth/base";
 import { digestOf } from "@berth/content";
 import { type Descriptor, type Digest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, parsePlatform } from "@berth/oci";
@@ -9,8 +9,6 @@ import { recover } from "./collect.ts";
 import { obtain, type Target } from "./obtain.ts";
 import { hostPlatform } from "./resolve.ts";
 import type { ImportOptions } from "./types.ts";
-
-const CHUNK = 1024 * 1024;
 
 /**
  * Makes an image of one layer from a root file system in a tar.
@@ -35,8 +33,7 @@ export async function importTar(
     const limits = { maxBytes: layerLimits.bytes, maxRatio: layerLimits.ratio, signal: options.signal };
     const { fd, length } = await spool(path, source, { spoolDir: content.spoolDir, ...limits });
     try {
-      const read = (start: number): AsyncIterable<Buffer> =>
-        createReadStream("", { fd, start, autoClose: false, highWaterMark: CHUNK });
+      const read = (start: number): AsyncIterable<Buffer> => readOpen(fd, start);
       const layer = { mediaType: OCI_LAYER, digest: await hashOf(read(0)), size: length };
       const created = new Date().toISOString();
       const config = json(OCI_CONFIG, {

@@ -1,4 +1,5 @@
-import { isCode } from "@berth/base";
+import { dirname } from "node:path";
+import { BerthError, isCode } from "@berth/base";
 import type { IngestOptions } from "@berth/content";
 import type { Descriptor, Digest } from "@berth/oci";
 import type { ErrorCode } from "@berth/protocol";
@@ -9,6 +10,7 @@ import { parseCreated, planChainIds } from "./plan.ts";
 import { fetchDocuments } from "./platforms.ts";
 import { type Resolved, resolve } from "./resolve.ts";
 import type { Root, Source } from "./source.ts";
+import { tellSpace } from "./space.ts";
 import * as store from "./store.ts";
 import type { LayerLimits, PullProgress } from "./types.ts";
 import { unpackLayer } from "./unpack.ts";
@@ -47,8 +49,10 @@ export async function obtain(root: Root, options: ObtainOptions): Promise<Digest
   try {
     return await fetchAll(root, options);
   } catch (error) {
-    if (isCode(error, "ResourceExhausted")) await freeSpace(options.target);
-    throw error;
+    if (!(error instanceof BerthError) || !isCode(error, "ResourceExhausted")) throw error;
+    const told = tellSpace(error, dirname(options.target.content.spoolDir));
+    await freeSpace(options.target);
+    throw told;
   }
 }
 
@@ -115,21 +119,24 @@ async function fetchLayers(work: Work): Promise<void> {
   const steps = resolved.manifest.layers.map((layer, i): Step => {
     return { layer, i, blob: new Growing(content.path(layer.digest)) };
   });
-  const missing = steps.filter(({ layer, i }) => {
-    const isThere = snapshots.has(chain[i] as Digest);
-    if (isThere) options.onProgress({ kind: "exists", digest: layer.digest });
-    return !isThere;
-  });
+  const missing = steps.filter(({ i }) => !snapshots.has(chain[i] as Digest));
+  // Unpacked from other bytes, of another compression for instance: push and save need these too.
+  const onlyBlob = steps.filter((step) => !missing.includes(step) && !content.has(step.layer.digest));
+  for (const step of steps) {
+    if (!missing.includes(step) && !onlyBlob.includes(step))
+      options.onProgress({ kind: "exists", digest: step.layer.digest });
+  }
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
     failure ??= { error };
     stop.abort(error);
   };
-  const queue = missing.values();
+  const queue = [...missing, ...onlyBlob].values();
   const download = async (): Promise<void> => {
     for (const step of queue) {
       try {
         await fetchLayer(step, work);
+        if (onlyBlob.includes(step)) options.onProgress({ kind: "done", digest: step.layer.digest });
         step.blob.finish({});
       } catch (error) {
         fail(error);

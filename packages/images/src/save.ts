@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, createReadStream, openSync } from "node:fs";
-import { formatTar, type NewMember, spool, writeDirectory, writeFileWhole } from "@berth/archive";
+import { formatTar, type NewMember, readOpen, spool, writeDirectory, writeFileWhole } from "@berth/archive";
 import type { Content } from "@berth/content";
 import { algorithmOf, type Digest, familiarName, hexOf, INDEX_TYPES } from "@berth/oci";
 import type { Chosen } from "./choose.ts";
@@ -95,9 +95,7 @@ async function* plainMember(digest: Digest, diffId: Digest, context: SaveContext
   try {
     const { fd, length } = await spool(path, packed, { spoolDir: content.spoolDir, signal });
     try {
-      const read = (): AsyncIterable<Buffer> =>
-        createReadStream("", { fd, start: 0, autoClose: false, highWaterMark: CHUNK });
-      yield { name: layerName(diffId), size: length, body: () => verify(read(), diffId, signal) };
+      yield { name: layerName(diffId), size: length, body: () => verify(readOpen(fd, 0), diffId, signal) };
     } finally {
       closeSync(fd);
     }
