@@ -274,14 +274,14 @@ t(
   },
 );
 
-t("a layer that is unpacked from other bytes: the blob is fetched all the same, since push and save need it", async ({
-  evil,
-  store,
-}) => {
-  evil.image("plain", [{ tar: small }]);
-  evil.image("gzip", [{ tar: small, sent: gzipSync(small), suffix: "+gzip" }, { tar: noise }]);
-  await store.images.pull(evil.name("plain"));
-  const { layers } = await store.images.pull(evil.name("gzip"));
-  for (const { digest } of layers) assert.ok(store.content.has(digest), digest);
-  assert.deepEqual((await store.images.check({ repair: false })).problems, []);
-});
+t(
+  "a layer that is unpacked from other bytes: the blob is fetched all the same, since push and save need it",
+  async ({ evil, store }) => {
+    evil.image("plain", [{ tar: small }]);
+    evil.image("gzip", [{ tar: small, sent: gzipSync(small), suffix: "+gzip" }, { tar: noise }]);
+    await store.images.pull(evil.name("plain"));
+    const { layers } = await store.images.pull(evil.name("gzip"));
+    for (const { digest } of layers) assert.ok(store.content.has(digest), digest);
+    assert.deepEqual((await store.images.check({ repair: false })).problems, []);
+  },
+);
