@@ -10,6 +10,8 @@ import { print } from "../lib/report.ts";
 import type { IdMapping } from "../spec/types.ts";
 
 const RLIMIT_NOFILE = 7;
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9;
 const FLAGS = {
   target: "string",
   layer: "list",
@@ -25,6 +27,7 @@ function layers(): void {
   if (target === "" && command !== "diff")
     throw runtimeError("InvalidArgument", `keel ${command}: --target DIR is missing`);
   sys.umask(0);
+  sys.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // whoever cleans up after a killed caller shall find nobody at work
   sys.prlimit(0, RLIMIT_NOFILE, 65536, 65536); // long chains; without the right to raise it, shorter ones
   if (command === "probe") {
     print(`${JSON.stringify(probeLayers(target, lists["option"] || []))}\n`);

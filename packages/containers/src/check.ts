@@ -4,6 +4,7 @@ import { checkName } from "./names.ts";
 import { parseSignal } from "./signals.ts";
 import { planTmpfs } from "./tmpfs.ts";
 import type { ContainerSpec, DeviceSpec, MountSpec, PortMapping, Resources, Ulimit } from "./types.ts";
+import { checkUserns } from "./userns.ts";
 
 const ULIMITS: ReadonlySet<string> = new Set(
   "cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice rtprio rttime".split(" "),
@@ -36,6 +37,7 @@ export function checkSpec(spec: ContainerSpec): void {
   for (const name of Object.keys(spec.sysctls)) checkSysctl(name, spec.network);
   for (const device of spec.devices) checkDevice(device);
   for (const cap of [...spec.capAdd, ...spec.capDrop]) parseCapability(cap);
+  checkUserns(spec.userns);
   if (spec.stopSignal !== undefined) parseSignal(spec.stopSignal);
 }
 

@@ -24,3 +24,4 @@ export {
 } from "./store.ts";
 export type * from "./types.ts";
 export { resolveUser, type UserInput } from "./user.ts";
+export { planAutoUserns, usernsOf } from "./userns.ts";

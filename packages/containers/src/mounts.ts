@@ -96,11 +96,15 @@ function defaultMounts(spec: ContainerSpec): readonly RuntimeMount[] {
   const shm = spec.resources.shmBytes ?? DEFAULT_SHM_BYTES;
   const sysAccess = spec.privileged ? "rw" : "ro";
   const strict = ["nosuid", "noexec", "nodev"];
+  // sysfs is of a network, and only the user namespace that owns it may mount it.
+  const hostSys = spec.userns !== undefined && spec.network === "host";
   const all = [
     mount("/proc", "proc", "proc", strict),
     mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
     mount("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-    mount("/sys", "sysfs", "sysfs", [...strict, sysAccess]),
+    hostSys
+      ? mount("/sys", "bind", "/sys", ["rbind", "rslave", ...strict, "ro", "rro"])
+      : mount("/sys", "sysfs", "sysfs", [...strict, sysAccess]),
     mount("/sys/fs/cgroup", "cgroup", "cgroup", [...strict, "relatime", sysAccess]),
     mount("/dev/mqueue", "mqueue", "mqueue", strict),
     mount("/dev/shm", "tmpfs", "shm", [...strict, "mode=1777", `size=${shm}`]),

@@ -1,5 +1,6 @@
 import type { DeviceNode, HostFacts } from "@berth/linux";
 import type { ImageConfig } from "@berth/oci";
+import type { IdRange } from "@berth/protocol";
 import type { ContainerMount, ContainerSpec } from "./types.ts";
 
 /** A user as the kernel knows it. */
@@ -43,6 +44,8 @@ export interface SpecInput {
   readonly hostname: string;
   /** Pinned network namespace; undefined: a new one, or the host's if `spec.network` says so. */
   readonly netnsPath: string | undefined;
+  /** User namespace that owns the network namespace; undefined: a new one, if `spec.userns` says so. */
+  readonly usernsPath?: string | undefined;
   /** Below each hierarchy, for example `/berth/<id>`. */
   readonly cgroupsPath: string;
   /** Host path of keel's binary, bound into containers with `init`. */
@@ -143,6 +146,8 @@ export interface RuntimeSeccomp {
 
 export interface RuntimeLinux {
   readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
+  readonly uidMappings?: readonly IdRange[];
+  readonly gidMappings?: readonly IdRange[];
   readonly devices?: readonly RuntimeDevice[];
   readonly cgroupsPath: string;
   readonly resources: RuntimeResources;

@@ -8,6 +8,7 @@ import { planDevices, planResources } from "./resources.ts";
 import { isAtLeast, planSeccomp } from "./seccomp-plan.ts";
 import { parseSignal } from "./signals.ts";
 import type { ContainerSpec } from "./types.ts";
+import { usernsOf } from "./userns.ts";
 
 /** runtime-spec version that the documents follow: no field of a later one is used. */
 const OCI_VERSION = "1.0.2";
@@ -27,6 +28,7 @@ const MASKED: readonly string[] = [
   "/sys/firmware",
 ];
 const READ_ONLY: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const MAX_GROUP = 2_147_483_647;
 /** net.ipv4.ip_unprivileged_port_start came with Linux 4.11. */
 const PORT_START_KERNEL = "4.11";
 
@@ -92,6 +94,7 @@ function planLinux(input: SpecInput, caps: readonly string[]): RuntimeLinux {
   const propagation = planRootPropagation(input.mounts);
   return {
     namespaces: planNamespaces(input),
+    ...planMappings(input),
     ...(nodes.length === 0 ? {} : { devices: nodes }),
     cgroupsPath: input.cgroupsPath,
     resources: planResources(spec, devices, host),
@@ -104,18 +107,32 @@ function planLinux(input: SpecInput, caps: readonly string[]): RuntimeLinux {
 }
 
 /** A control group namespace only with cgroup v2, as docker: programs that read version 1's paths expect the host's. */
-function planNamespaces({ spec, host, netnsPath }: SpecInput): RuntimeLinux["namespaces"] {
+function planNamespaces({ spec, host, netnsPath, usernsPath }: SpecInput): RuntimeLinux["namespaces"] {
   const own = ["pid", "ipc", "uts", "mount", ...(host.cgroup.version === "2" ? ["cgroup"] : [])];
   const network = netnsPath === undefined ? { type: "network" } : { type: "network", path: netnsPath };
-  return [...own.map((type) => ({ type })), ...(spec.network === "host" ? [] : [network])];
+  const user = usernsPath === undefined ? { type: "user" } : { type: "user", path: usernsPath };
+  return [
+    ...own.map((type) => ({ type })),
+    ...(spec.network === "host" ? [] : [network]),
+    ...(spec.userns === undefined ? [] : [user]),
+  ];
+}
+
+/** A namespace that is joined has its mappings. */
+function planMappings({ spec, usernsPath }: SpecInput): Pick<RuntimeLinux, "uidMappings" | "gidMappings"> {
+  const ids = usernsOf(spec);
+  return ids === undefined || usernsPath !== undefined ? {} : { uidMappings: ids.uid, gidMappings: ids.gid };
 }
 
 /** As docker: programs without rights may ping and bind low ports in a network namespace of their own. */
 function planSysctls({ spec, host }: SpecInput): Readonly<Record<string, string>> {
   if (spec.network === "host") return spec.sysctls;
+  // In a user namespace the kernel takes only groups that it has.
+  const own = usernsOf(spec);
+  const groups = own === undefined ? MAX_GROUP : (own.gid.find(({ containerID }) => containerID === 0)?.size ?? 0) - 1;
   const lowPorts = isAtLeast(host.kernelRelease, PORT_START_KERNEL);
   return {
-    "net.ipv4.ping_group_range": "0 2147483647",
+    ...(groups < 0 ? {} : { "net.ipv4.ping_group_range": `0 ${groups}` }),
     ...(lowPorts ? { "net.ipv4.ip_unprivileged_port_start": "0" } : {}),
     ...spec.sysctls,
   };

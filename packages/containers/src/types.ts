@@ -1,4 +1,5 @@
 import type { Digest } from "@berth/oci";
+import type { IdRange } from "@berth/protocol";
 
 /** What the user asks for, complete and independent of this host: the CLI and the API servers make it, `create` reads it. */
 export interface ContainerSpec {
@@ -38,6 +39,8 @@ export interface ContainerSpec {
   readonly capDrop: readonly string[];
   readonly security: SecurityOptions;
   readonly privileged: boolean;
+  /** Undefined: the host's. */
+  readonly userns?: UserNamespaceSpec | undefined;
   /** Root file system read-only. */
   readonly readOnly: boolean;
   /** A tiny init as process 1 that reaps orphans and forwards signals. */
@@ -50,6 +53,11 @@ export interface ContainerSpec {
 }
 
 export type NetworkMode = "bridge" | "host" | "none";
+
+/** Whose ids outside the ids in a container are: any that are free, or these. */
+export type UserNamespaceSpec =
+  | { readonly kind: "auto"; readonly size: number }
+  | { readonly kind: "map"; readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[] };
 
 export type MountSpec =
   | {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { chownSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import {
   type ContainerRow,
@@ -8,10 +8,12 @@ import {
   type ResolvedDevice,
   type ResolvedUser,
   resolveUser,
+  usernsOf,
 } from "@berth/containers";
 import type { Image } from "@berth/images";
 import { listDevices, readDevices, readFileInRoot, readHostFacts } from "@berth/linux";
 import { type NetworkResult, planHosts, planResolvConf, readHostResolvConf } from "@berth/networks";
+import { mapId } from "@berth/snapshots";
 import type { ContainerPaths, Context } from "./context.ts";
 
 const MAX_USER_FILE_BYTES = 1 << 20;
@@ -41,6 +43,7 @@ export async function writeBundle(ctx: Context, row: ContainerRow, image: Image,
     files: { hosts: paths.hosts, resolvConf: paths.resolvConf, hostname: paths.hostname },
     hostname,
     netnsPath: spec.network === "bridge" ? paths.netns : undefined,
+    usernsPath: spec.userns !== undefined && spec.network === "bridge" ? paths.userns : undefined,
     cgroupsPath: `/berth/${row.id}`,
     keelPath: ctx.config.keelPath,
   });
@@ -54,7 +57,14 @@ function connect(ctx: Context, row: ContainerRow, paths: ContainerPaths): Promis
 async function populate(ctx: Context, row: ContainerRow, paths: ContainerPaths): Promise<void> {
   for (const mount of row.mounts) {
     if (mount.copyUp) await ctx.volumes.populate(mount.name, paths.rootfs, mount.target);
+    if (mount.kind === "volume" && readdirSync(mount.source).length === 0) giveToRoot(row, mount.source);
   }
+}
+
+/** What the container's root is to write to, in whatever user namespace it is. */
+function giveToRoot({ spec }: ContainerRow, path: string): void {
+  const ids = usernsOf(spec);
+  if (ids !== undefined) chownSync(path, mapId(0, ids.uid) ?? 0, mapId(0, ids.gid) ?? 0);
 }
 
 function userOf(row: ContainerRow, image: Image, paths: ContainerPaths): ResolvedUser {
@@ -86,6 +96,7 @@ function writeFiles(
   writeFileSync(paths.hosts, hosts, { mode: 0o644 });
   writeFileSync(paths.resolvConf, resolvConf, { mode: 0o644 });
   writeFileSync(paths.hostname, `${hostname}\n`, { mode: 0o644 });
+  for (const path of [paths.hosts, paths.resolvConf, paths.hostname]) giveToRoot(row, path);
 }
 
 function devicesOf(row: ContainerRow): readonly ResolvedDevice[] {

@@ -22,7 +22,7 @@ export async function cleanUp(ctx: Context, row: ContainerRow): Promise<void> {
 function leftOvers(paths: ContainerPaths): HostStep[] {
   const steps: HostStep[] = [];
   if (isMountPoint(paths.rootfs)) steps.push({ op: "umount", target: paths.rootfs });
-  if (existsSync(paths.netns)) steps.push({ op: "netns-remove", path: paths.netns });
+  for (const path of [paths.netns, paths.userns]) if (existsSync(path)) steps.push({ op: "netns-remove", path });
   return steps;
 }
 

@@ -43,6 +43,8 @@ export interface ContainerPaths {
   readonly socket: string;
   readonly pidFile: string;
   readonly netns: string;
+  /** Of containers in a user namespace with a network of their own: the one that owns it. */
+  readonly userns: string;
   readonly bundle: string;
   readonly rootfs: string;
   /** Of the runtime, named by the container. */
@@ -68,6 +70,7 @@ export function pathsOf(config: Config, id: string): ContainerPaths {
     socket: `${run}/monitor.sock`,
     pidFile: `${run}/pid`,
     netns: `${run}/netns`,
+    userns: `${run}/userns`,
     bundle,
     rootfs: `${bundle}/rootfs`,
     runtimeState: join(runtimeRoot(config), id),

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { newId } from "@berth/base";
 import {
   addContainer,
@@ -6,11 +6,15 @@ import {
   type ContainerSpec,
   checkSpec,
   findByName,
+  listContainers,
   planArgs,
+  planAutoUserns,
   planContainerMount,
   planMounts,
   randomName,
   setCreated,
+  type UserNamespaceSpec,
+  usernsOf,
 } from "@berth/containers";
 import type { Image } from "@berth/images";
 import { removeWhole } from "./cleanup.ts";
@@ -28,10 +32,10 @@ export async function create(ctx: Context, spec: ContainerSpec, options: CreateO
   const image = await obtainImage(ctx, spec.image, options);
   const id = newId();
   using _lease = await ctx.state.lease(leaseOf(id));
-  addRow(ctx, id, spec, image);
+  const full = addRow(ctx, id, spec, image);
   try {
     const mounts = makeMounts(ctx, id, spec, image);
-    await ctx.snapshots.prepare(id, image.chainId, { volatile: spec.autoRemove });
+    await ctx.snapshots.prepare(id, image.chainId, { volatile: spec.autoRemove, ids: usernsOf(full) });
     mkdirSync(pathsOf(ctx.config, id).data, { recursive: true, mode: 0o710 });
     ctx.state.transaction(() => setCreated(ctx.state.db, id, mounts, options.own ? ctx.state.owner : undefined));
   } catch (error) {
@@ -46,17 +50,29 @@ function refuseTaken(ctx: Context, name: string): void {
   if (other !== undefined) throw nameTaken(name, other.id);
 }
 
-function addRow(ctx: Context, id: string, spec: ContainerSpec, image: Image): void {
+/** Returns the specification with what the host chose of it. */
+function addRow(ctx: Context, id: string, wanted: ContainerSpec, image: Image): ContainerSpec {
   const { db, owner } = ctx.state;
-  const args = planArgs(spec, image.config);
-  ctx.state.transaction(() => {
+  const args = planArgs(wanted, image.config);
+  return ctx.state.transaction(() => {
+    const spec = wanted.userns?.kind === "auto" ? { ...wanted, userns: freeUserns(ctx, wanted.userns.size) } : wanted;
     ctx.images.get(image.id); // removed meanwhile?
     let name = spec.name ?? randomName();
     if (spec.name !== undefined) refuseTaken(ctx, spec.name);
     else while (findByName(db, name) !== undefined) name = randomName(true);
     const row = { id, name, imageId: image.id, imageName: spec.image, spec, args, createdAtMs: Date.now() };
     addContainer(db, row, owner);
+    return spec;
   });
+}
+
+function freeUserns(ctx: Context, size: number): UserNamespaceSpec {
+  const used = listContainers(ctx.state.db).flatMap(({ spec }) => (spec.userns === undefined ? [] : [spec.userns]));
+  return planAutoUserns(size, used, { subuid: readIfThere("/etc/subuid"), subgid: readIfThere("/etc/subgid") });
+}
+
+function readIfThere(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
 
 /** Volumes come into being with the container, named or not; sources of binds must be there, or are made for `-v`. */

@@ -6,7 +6,7 @@ import { BerthError, newId } from "@berth/base";
 import { findContainer } from "@berth/containers";
 import { applyHostSteps } from "@berth/linux";
 import { type Context, leaseOf, pathsOf } from "./context.ts";
-import { exportFailed, isBusy, noSuchContainer } from "./errors.ts";
+import { exportFailed, inUserns, isBusy, noSuchContainer } from "./errors.ts";
 import { getRow } from "./lookup.ts";
 import { settle } from "./settle.ts";
 import type { ExportTarget } from "./types.ts";
@@ -37,6 +37,7 @@ export async function exportContainer(
 ): Promise<void> {
   const row = await settle(ctx, getRow(ctx, ref));
   if (row === undefined) throw noSuchContainer(ref);
+  if (row.phase === "running" && row.spec.userns !== undefined) throw inUserns(row.name);
   if (row.phase === "running") return await writeTree(pathsOf(ctx.config, row.id).rootfs, row.name, target, signal);
   // Nobody starts or removes it meanwhile.
   using _lease = await ctx.state.lease(leaseOf(row.id), signal === undefined ? {} : { signal });

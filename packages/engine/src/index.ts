@@ -10,6 +10,7 @@ export type {
   Resources,
   SecurityOptions,
   Ulimit,
+  UserNamespaceSpec,
 } from "@berth/containers";
 export type { ArchiveFormat, Image, PullOptions, PullProgress, SaveTarget } from "@berth/images";
 export type { ArtifactFile, Pushed, PushProgress, Remotes } from "@berth/remotes";

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { BerthError } from "@berth/base";
-import { type ContainerRow, findContainer, setPhase, setRunning, setStartFailed } from "@berth/containers";
+import { type ContainerRow, findContainer, setPhase, setRunning, setStartFailed, usernsOf } from "@berth/containers";
 import type { MonitorConfig, MonitorRequest } from "@berth/protocol";
 import { type MonitorClient, startMonitor } from "@berth/tasks";
 import { attachmentOf, listenerOf } from "./attach.ts";
@@ -92,6 +92,7 @@ function sizeOf(size: NonNullable<AttachIo["size"]>): { readonly rows: number; r
 function monitorConfig(ctx: Context, row: ContainerRow, paths: ContainerPaths): MonitorConfig {
   const { spec } = row;
   const mount = ctx.snapshots.mount(row.id);
+  const ids = usernsOf(spec);
   const cleansUp = spec.network === "bridge" || spec.autoRemove;
   return {
     id: row.id,
@@ -106,6 +107,8 @@ function monitorConfig(ctx: Context, row: ContainerRow, paths: ContainerPaths): 
     pidFile: paths.pidFile,
     mounts: [{ ...mount, target: paths.rootfs }],
     netnsPath: spec.network === "bridge" ? paths.netns : "",
+    userns:
+      ids === undefined || spec.network !== "bridge" ? undefined : { path: paths.userns, uid: ids.uid, gid: ids.gid },
     autoCreate: false,
     exitCommand: cleansUp ? [...ctx.self, "internal", "cleanup", row.id] : [],
   };

@@ -3,6 +3,7 @@ import type { ContainerFlags } from "./flags.ts";
 import { parseDevice, parseResources, parseSecurity, parseUlimit } from "./limits.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
 import { parsePorts } from "./ports.ts";
+import { parseUserns } from "./userns.ts";
 import { invalid, parseEnv, parseLines, parsePairs, type Surroundings } from "./values.ts";
 
 /**
@@ -52,6 +53,7 @@ export function buildSpec(
     capDrop: flags["cap-drop"],
     security: parseSecurity(flags["security-opt"], around.readFile),
     privileged: flags.privileged,
+    userns: parseUserns(flags),
     readOnly: flags["read-only"],
     init: flags.init,
     autoRemove: flags.rm,

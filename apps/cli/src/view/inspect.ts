@@ -1,4 +1,12 @@
-import type { BoundPort, Container, ContainerMount, Image, Resources, SecurityOptions } from "@berth/engine";
+import type {
+  BoundPort,
+  Container,
+  ContainerMount,
+  Image,
+  Resources,
+  SecurityOptions,
+  UserNamespaceSpec,
+} from "@berth/engine";
 import { familiarName } from "@berth/oci";
 
 /** A Go map: unlike a struct, a key may be missing. */
@@ -111,6 +119,8 @@ function hostConfigOf(container: Container): object {
     Init: spec.init,
     Privileged: spec.privileged,
     ReadonlyRootfs: spec.readOnly,
+    UsernsMode: spec.userns === undefined ? "" : "private",
+    ...(spec.userns?.kind === "map" ? { IDMappings: idMappings(spec.userns) } : {}),
     SecurityOpt: listOrNull(securityOf(spec.security)),
     Sysctls: orNull(toMap(spec.sysctls)),
     Tmpfs: orNull(new Map(tmpfs)),
@@ -224,4 +234,11 @@ export function inspectImage(image: Image): object {
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
     Descriptor: image.manifest,
   };
+}
+
+/** As podman has them. */
+function idMappings({ uid, gid }: Extract<UserNamespaceSpec, { kind: "map" }>): object {
+  const text = (ranges: typeof uid): readonly string[] =>
+    ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`);
+  return { UidMap: text(uid), GidMap: text(gid) };
 }
