@@ -266,7 +266,7 @@ t(
       zstdCompressSync(layer.subarray(i * 10_000, (i + 1) * 10_000)),
     );
     const contents = skippable(zstdCompressSync(Buffer.from('{"version":1,"entries":[]}')));
-    const footer = skippable(Buffer.concat([Buffer.alloc(32), Buffer.from("GNUlInUx")]));
+    const footer = skippable(Buffer.concat([Buffer.alloc(32), Buffer.from("GnUlInUx")]));
     const sent = Buffer.concat([...frames, contents, footer]);
     evil.image("chunked", [{ tar: layer, sent, suffix: "+zstd" }]);
     const image = await store.images.pull(evil.name("chunked"));
