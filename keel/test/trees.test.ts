@@ -100,6 +100,41 @@ t("merge: the copy is what overlayfs shows of the same layers, with owners, mode
   assert.equal(xattr(join(copy, "opaque"), "trusted.overlay.opaque"), "", "overlayfs's marks are no part of the tree");
 });
 
+/** Stacks of layers, bottom first, in which one takes away what another has, in every way. */
+const STACKS: readonly (readonly Uint8Array[])[] = [
+  [LOWER, UPPER, tar(file("opaque/top", "top"))],
+  // a name that goes and comes back: as a file, as a directory in one layer and in two, below a directory that went
+  [LOWER, tar(file("etc/.wh.a"), file(".wh.gone")), tar(file("etc/a", "again"), dir("gone"), file("gone/y", "y"))],
+  [LOWER, tar(file(".wh.gone"), dir("gone"), file("gone/y", "y"))],
+  [LOWER, tar(dir("gone"), file("gone/y", "y"), file(".wh.gone"))],
+  [LOWER, tar(file(".wh.gone"), file("gone/deep/y", "y"))],
+  [LOWER, tar(file(".wh.link"), file("link", "a file now"), file("etc/.wh.b"), hardlink("etc/b", "/etc/c"))],
+  // everything at once, and what is not there
+  [
+    LOWER,
+    tar(file(".wh..wh..opq"), file("only", "only")),
+    tar(file("etc/new", "")),
+    tar(file(".wh.none"), file("etc/.wh.new")),
+  ],
+];
+
+function unpackAll(stack: readonly Uint8Array[], flags: readonly string[]): readonly string[] {
+  const dirs: string[] = [];
+  for (const layer of stack) dirs.unshift(unpack(layer, dirs, flags).dir);
+  return dirs;
+}
+
+t("marks in files, where a file system takes no device nodes, come to the same trees and changes", () => {
+  for (const [i, stack] of STACKS.entries()) {
+    const overlay = merged(...unpackAll(stack, []));
+    const dirs = unpackAll(stack, ["--marks-in-files"]);
+    assert.ok(!dirs.some((one) => tree(one).some((line) => line.endsWith(" c0,0"))), `stack ${i} has no devices`);
+    assert.deepEqual(tree(merge(dirs)), tree(overlay), `stack ${i}`);
+    assert.deepEqual(modes(merge(dirs)), modes(overlay), `stack ${i}`);
+    assert.deepEqual([...diff(dirs)].sort(), [...diff(unpackAll(stack, []))].sort(), `stack ${i}`);
+  }
+});
+
 t("merge: holes stay holes, xattrs come along", () => {
   const [lower = ""] = layers(LOWER);
   spawnSync("truncate", ["-s", "1G", join(lower, "sparse")]);
@@ -259,7 +294,7 @@ t("probe: a directory that overlayfs cannot write to says why", () => {
   mounted({ type: "overlay", options: [`lowerdir=${on}`, `upperdir=${base}/u`, `workdir=${base}/w`] }, (seen) => {
     mkdirSync(join(seen, "here"));
     const found = JSON.parse(keel(["probe", "--target", join(seen, "here")]).out) as typeof probe;
-    assert.match(found?.overlayfs ?? "", /mount overlay at .*: invalid argument/);
+    assert.match(found?.overlayfs ?? "", /the file system takes no whiteouts/);
     assert.match(found?.idmap ?? "", /needs overlayfs/);
   });
 });
@@ -321,6 +356,20 @@ t(
     const running = (): string => spawnSync("ps", ["-eo", "args"], { encoding: "utf8" }).stdout;
     for (let i = 0; i < 50 && running().includes(`upperdir=${base}`); i++) spawnSync("sleep", ["0.1"]);
     assert.ok(!running().includes(`upperdir=${base}`));
+  },
+  skip || (probe?.fuse === "" ? false : `fuse-overlayfs does not work here: ${probe?.fuse}`),
+);
+
+t(
+  "host: fuse-overlayfs shows layers with marks in files as they are meant",
+  () => {
+    for (const [i, stack] of STACKS.entries()) {
+      const overlay = merged(...unpackAll(stack, []));
+      const dirs = unpackAll(stack, ["--marks-in-files"]);
+      mounted({ type: "fuse-overlayfs", options: [`lowerdir=${[...dirs, scratch()].join(":")}`] }, (seen) => {
+        assert.deepEqual(tree(seen), tree(overlay), `stack ${i}`);
+      });
+    }
   },
   skip || (probe?.fuse === "" ? false : `fuse-overlayfs does not work here: ${probe?.fuse}`),
 );

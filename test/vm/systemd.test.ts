@@ -10,7 +10,13 @@ inGuest(
   { skip, about: /process 1: systemd, controllers: .*\bmemory\b/, atLeast: 40 },
   () => ({
     kernel: "kernel",
-    suites: [SYSTEMD, "keel/test/idmap.test.ts", "keel/test/layers.test.ts", "keel/test/unpack.test.ts"],
+    suites: [
+      SYSTEMD,
+      "keel/test/idmap.test.ts",
+      "keel/test/layers.test.ts",
+      "keel/test/trees.test.ts",
+      "keel/test/unpack.test.ts",
+    ],
     ...debianDisk(),
   }),
 );

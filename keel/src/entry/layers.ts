@@ -8,6 +8,7 @@ import { context } from "../lib/context.ts";
 import { asRuntimeError, must, runtimeError } from "../lib/errors.ts";
 import { print } from "../lib/report.ts";
 import type { IdMapping } from "../spec/types.ts";
+import { useFileMarks } from "../unpack/marks.ts";
 
 const RLIMIT_NOFILE = 7;
 const PR_SET_PDEATHSIG = 1;
@@ -27,6 +28,7 @@ function layers(): void {
   if (target === "" && command !== "diff")
     throw runtimeError("InvalidArgument", `keel ${command}: --target DIR is missing`);
   sys.umask(0);
+  useFileMarks(); // no other file of a layer has such a name
   sys.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // whoever cleans up after a killed caller shall find nobody at work
   sys.prlimit(0, RLIMIT_NOFILE, 65536, 65536); // long chains; without the right to raise it, shorter ones
   if (command === "probe") {

@@ -6,6 +6,7 @@ import { asRuntimeError, must, runtimeError } from "../lib/errors.ts";
 import { print } from "../lib/report.ts";
 import { inUserNamespace } from "../lib/userns.ts";
 import { applyLayer } from "../unpack/apply.ts";
+import { needsFileMarks, useFileMarks } from "../unpack/marks.ts";
 import { Tree } from "../unpack/tree.ts";
 
 const DIRECTORY: number = c.O_RDONLY | c.O_DIRECTORY;
@@ -28,6 +29,7 @@ function unpack(): void {
       "max-ratio": "string",
       "free-bytes": "string",
       growing: "bool",
+      "marks-in-files": "bool",
     },
   });
   const target = values["target"];
@@ -54,6 +56,7 @@ function unpack(): void {
   // Nothing below uses a path that leads out; a mistake of ours shall not either.
   must(sys.chroot(target), `chroot to ${target}`);
   must(sys.chdir("/"), `change directory to ${target}`);
+  if (values["marks-in-files"] || needsFileMarks(root)) useFileMarks();
   const source = { fd: 0, grows: values["growing"] ? GROWS : -1 };
   const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(new Tree(root, lowers), source, limits);
   const result: UnpackResult = { diffId, digest, compressedBytes, tarBytes, entries };

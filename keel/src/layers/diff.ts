@@ -1,6 +1,7 @@
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
-import { closeAll, enterAll, isDirectory, isOpaque, isWhiteout, statIn } from "../unpack/lower.ts";
+import { closeAll, enterAll, isDirectory, statIn } from "../unpack/lower.ts";
+import { hiddenBy, isHiddenByFile, isMark, isOpaque, isWhiteout } from "../unpack/marks.ts";
 
 const DIRECTORY: number = c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW;
 const BUFFER = 32768;
@@ -36,6 +37,10 @@ export class Differ {
   }
 
   private entry(top: Fd, name: string, below: readonly Fd[]): boolean {
+    if (isMark(name)) {
+      const hidden = hiddenBy(name);
+      return statBelow(below, hidden) !== undefined && this.tell(`D${hidden}`);
+    }
     const stat = statIn(top, name);
     if (!stat) return false;
     const old = statBelow(below, name);
@@ -58,7 +63,7 @@ export class Differ {
       if (typeof names === "number") throw callError("list a lower layer", names);
       for (let j = 0; j < names.length; j++) {
         const name = names[j] as string;
-        if (seen[name]) continue;
+        if (isMark(name) || seen[name]) continue;
         seen[name] = true;
         if (statBelow(below, name)) any = this.tell(`D${name}`);
       }
@@ -83,6 +88,7 @@ function statBelow(below: readonly Fd[], name: string): Stat | undefined {
   for (let i = 0; i < below.length; i++) {
     const stat = statIn(below[i] as Fd, name);
     if (stat) return isWhiteout(stat) ? undefined : stat;
+    if (isHiddenByFile(below[i] as Fd, name)) return undefined;
   }
   return undefined;
 }

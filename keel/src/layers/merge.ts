@@ -3,7 +3,8 @@ import * as c from "../lib/consts.ts";
 import { copyNode, setTime } from "../lib/copy.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import type { IdMapping } from "../spec/types.ts";
-import { closeAll, enterAll, isDirectory, isWhiteout, OVERLAY_XATTRS, statIn } from "../unpack/lower.ts";
+import { closeAll, enterAll, isDirectory, OVERLAY_XATTRS, statIn } from "../unpack/lower.ts";
+import { hiddenBy, isMark, isWhiteout } from "../unpack/marks.ts";
 
 const DIRECTORY: number = c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW;
 const AT_SYMLINK_FOLLOW = 0x400;
@@ -44,7 +45,7 @@ function copyDirectory(parts: readonly Fd[], to: Fd, path: string, work: Work): 
     if (typeof names === "number") throw callError(`list ${path}`, names);
     for (let j = 0; j < names.length; j++) {
       const name = names[j] as string;
-      if (seen[name]) continue;
+      if (isMark(name) || seen[name]) continue;
       seen[name] = true;
       const stat = statIn(part, name);
       if (!stat || isWhiteout(stat)) continue;
@@ -56,6 +57,7 @@ function copyDirectory(parts: readonly Fd[], to: Fd, path: string, work: Work): 
         sys.close(made);
       } else copyFile(part, name, stat, to, full, work);
     }
+    for (let j = 0; j < names.length; j++) if (isMark(names[j] as string)) seen[hiddenBy(names[j] as string)] = true;
   }
   const top = parts[0] as Fd;
   const stat = sys.fstat(top);

@@ -5,6 +5,7 @@ import * as c from "../lib/consts.ts";
 import { asRuntimeError, callError, must, runtimeError } from "../lib/errors.ts";
 import { inUserNamespace } from "../lib/userns.ts";
 import { rare } from "../run/rare.ts";
+import { needsFileMarks } from "../unpack/marks.ts";
 
 /**
  * Tries in the empty directory `dir` which ways there are to show layers as one tree: mounts them really, in a mount
@@ -22,6 +23,9 @@ export function probeLayers(dir: string, options: readonly string[]): LayerProbe
   const dirs = [`lowerdir=${dir}/lower`, `upperdir=${dir}/upper`, `workdir=${dir}/work`];
   const target = `${dir}/merged`;
   const overlayfs = attempt(() => {
+    const lower = must(sys.open(`${dir}/lower`, c.O_RDONLY | c.O_DIRECTORY, 0), `open ${dir}/lower`);
+    if (needsFileMarks(lower)) throw runtimeError("FailedPrecondition", "the file system takes no whiteouts");
+    sys.close(lower);
     apart(() => {
       mountStep({ op: "mount", type: "overlay", source: "overlay", target, options: dirs.concat(options) });
       return tryWriting(`${target}/overlayfs`);

@@ -3,7 +3,8 @@ import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { removeTree } from "../lib/files.ts";
 import { copyUp } from "./copyup.ts";
-import { isDirectory, isWhiteout, listLowerRoot, OVERLAY_XATTRS, statIn } from "./lower.ts";
+import { isDirectory, listLowerRoot, OVERLAY_XATTRS, statIn } from "./lower.ts";
+import { isWhiteout, makeWhiteout, marksAreFiles, removeFileMark } from "./marks.ts";
 import { AUFS_LINKS, dirOf, isBelow, meaningOf, nameOf, WHITEOUT } from "./names.ts";
 import type { Dir, Tree } from "./tree.ts";
 
@@ -40,6 +41,8 @@ export function applyLayer(tree: Tree, source: LayerSource, limits: Limits): Lay
     if (typeof entry !== "object") throw failure(entry, "read the layer");
     if (isBelow(entry.path, AUFS_LINKS)) aufs = true;
     applyEntry(tree, entry, limits.devices);
+    // With marks in files whatever is made may have one to take away.
+    if (marksAreFiles()) continue;
     const { fd: dir, path, inherits } = tree.present;
     if (need(sys.layerRun(dir, path, inherits, WHITEOUT), `create files in ${path}`) > 0) tree.present.changed = true;
   }
@@ -82,6 +85,7 @@ function makeFile(tree: Tree, path: string): void {
     result = sys.layerMake(dir.fd, dir.inherits);
   }
   need(result, `create ${path}`);
+  removeFileMark(dir.fd, nameOf(path));
 }
 
 function makeDirectory(tree: Tree, entry: LayerEntry): void {
@@ -90,11 +94,12 @@ function makeDirectory(tree: Tree, entry: LayerEntry): void {
     const dir = tree.open(dirOf(path));
     const result = sys.layerMake(dir.fd, dir.inherits);
     dir.changed = true;
+    const name = nameOf(path);
     if (result !== -c.EEXIST) {
       need(result, `create directory ${path}`);
+      if (removeFileMark(dir.fd, name)) tree.hideBelow(name);
       return;
     }
-    const name = nameOf(path);
     const stat = statIn(dir.fd, name);
     if (!stat || !isDirectory(stat)) {
       must(sys.unlinkat(dir.fd, name, 0), `remove ${path}`);
@@ -122,6 +127,7 @@ function makeLink(tree: Tree, path: string, link: string): void {
   }
   sys.close(from);
   if (result !== -c.EEXIST) must(result, `link ${path} to ${link}`);
+  removeFileMark(dir.fd, name);
 }
 
 /** A descriptor of the directory in which a hard link's target is, in this layer and not only below. */
@@ -147,12 +153,19 @@ function hide(tree: Tree, path: string): void {
   const dir = openOrFile(tree, dirOf(path));
   if (!dir) return;
   dir.changed = true;
-  const result = sys.layerWhiteout(dir.fd, WHITEOUT.length);
+  const result = marksAreFiles() ? markInFile(dir.fd, path) : sys.layerWhiteout(dir.fd, WHITEOUT.length);
   if (result !== -c.EEXIST) {
     must(result, `create the whiteout ${path}`);
     return;
   }
   hideUnder(tree, path.substring(path.lastIndexOf("/") + 1 + WHITEOUT.length));
+}
+
+/** The mark as the image names it, unless this layer has the file itself. */
+function markInFile(dir: Fd, path: string): Errno {
+  if (statIn(dir, path.substring(path.lastIndexOf("/") + 1 + WHITEOUT.length))) return -c.EEXIST;
+  const result = sys.mknodat(dir, nameOf(path), c.S_IFREG, 0, 0);
+  return result === -c.EEXIST ? 0 : result;
 }
 
 /** undefined: a file is in the directory's place, which hides all that is below already (umoci writes such whiteouts). */
@@ -183,7 +196,7 @@ function hideAll(tree: Tree, path: string): void {
   const names = listLowerRoot(tree.lowers);
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
-    const result = sys.mknodat(root.fd, name, c.S_IFCHR, 0, 0);
+    const result = makeWhiteout(root.fd, name);
     if (result === -c.EEXIST) hideUnder(tree, name);
     else must(result, "create a whiteout in /");
   }

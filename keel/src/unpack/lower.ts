@@ -1,12 +1,9 @@
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
-import { inUserNamespace } from "../lib/userns.ts";
+import { hiddenBy, isHiddenByFile, isMark, isOpaque, isWhiteout } from "./marks.ts";
 
 /** xattrs by which overlayfs is told what to show: a layer that could set them could show what is not its own. */
 export const OVERLAY_XATTRS: readonly string[] = ["trusted.overlay.", "user.overlay."];
-
-/** overlayfs's mark on a directory that hides those of the same path in the layers below; in a user namespace `userxattr`'s. */
-const OPAQUE: string = inUserNamespace() ? "user.overlay.opaque" : "trusted.overlay.opaque";
 
 /** A name in a lower layer; `dir` is to be closed. */
 export interface Found {
@@ -15,21 +12,8 @@ export interface Found {
   readonly stat: Stat;
 }
 
-/** overlayfs's whiteout: a character device 0/0. */
-export function isWhiteout(stat: Stat): boolean {
-  return (stat.mode & c.S_IFMT) === c.S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
-}
-
 export function isDirectory(stat: Stat): boolean {
   return (stat.mode & c.S_IFMT) === c.S_IFDIR;
-}
-
-export function isOpaque(dir: Fd): boolean {
-  return sys.fgetxattr(dir, OPAQUE) === "y";
-}
-
-export function makeOpaque(dir: Fd): Errno {
-  return sys.fsetxattr(dir, OPAQUE, "y");
 }
 
 /** The entry of this name, undefined when there is none. */
@@ -57,8 +41,8 @@ export function findLower(roots: readonly Fd[], names: readonly string[]): Found
   let found: Found | undefined;
   for (let i = 0; i < dirs.length && !found; i++) {
     const stat = statIn(dirs[i] as Fd, name);
+    if (stat ? isWhiteout(stat) : isHiddenByFile(dirs[i] as Fd, name)) break;
     if (!stat) continue;
-    if (isWhiteout(stat)) break;
     found = { dir: must(sys.dupMin(dirs[i] as Fd, 3), "duplicate a descriptor"), name, stat };
   }
   closeAll(dirs);
@@ -70,8 +54,8 @@ export function enterAll(dirs: readonly Fd[], name: string): Fd[] {
   const next: Fd[] = [];
   for (let i = 0; i < dirs.length; i++) {
     const stat = statIn(dirs[i] as Fd, name);
+    if (stat ? !isDirectory(stat) : isHiddenByFile(dirs[i] as Fd, name)) break;
     if (!stat) continue;
-    if (!isDirectory(stat)) break;
     const fd = must(sys.openat(dirs[i] as Fd, name, c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW, 0), `open ${name}`);
     next.push(fd);
     if (isOpaque(fd)) break;
@@ -79,22 +63,23 @@ export function enterAll(dirs: readonly Fd[], name: string): Fd[] {
   return next;
 }
 
-/** Names in the merged root directory of these layers. */
+/** Names in the merged root directory of these layers, each as `./name`. */
 export function listLowerRoot(roots: readonly Fd[]): string[] {
   const seen: { [key: string]: boolean } = {};
   const names: string[] = [];
   for (let i = 0; i < roots.length; i++) {
     const fd = must(sys.openat(roots[i] as Fd, ".", c.O_RDONLY | c.O_DIRECTORY, 0), "open a lower layer");
-    const all = sys.readdir(fd);
+    const all = sys.readdir(fd, "./");
     sys.close(fd);
     if (typeof all === "number") throw callError("list a lower layer", all);
     for (let j = 0; j < all.length; j++) {
       const name = all[j] as string;
-      if (seen[name]) continue;
+      if (isMark(name) || seen[name]) continue;
       seen[name] = true;
       const stat = statIn(roots[i] as Fd, name);
       if (stat && !isWhiteout(stat)) names.push(name);
     }
+    for (let j = 0; j < all.length; j++) if (isMark(all[j] as string)) seen[hiddenBy(all[j] as string)] = true;
   }
   return names;
 }

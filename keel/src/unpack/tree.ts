@@ -1,7 +1,8 @@
 import { copyAttributes } from "../lib/attributes.ts";
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
-import { type Found, findLower, isDirectory, isOpaque, isWhiteout, makeOpaque, statIn } from "./lower.ts";
+import { type Found, findLower, isDirectory, statIn } from "./lower.ts";
+import { isHiddenByFile, isOpaque, isWhiteout, makeOpaque, removeFileMark } from "./marks.ts";
 
 const DIRECTORY: number = c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW;
 /** As the kernel's limit. */
@@ -88,7 +89,7 @@ export class Tree {
 
   /** Looks `./name` in the present directory up in the lower layers, as far as this layer does not hide them. */
   below(name: string): Found | undefined {
-    if (this.lowers.length === 0) return undefined;
+    if (this.lowers.length === 0 || isHiddenByFile(this.present.fd, name)) return undefined;
     const names: string[] = [];
     for (let i = 1; i < this.stack.length; i++) {
       const dir = this.stack[i] as Dir;
@@ -147,6 +148,11 @@ export class Tree {
   }
 
   private enterMissing(name: string, full: string): string | undefined {
+    if (this.lowers.length > 0 && removeFileMark(this.present.fd, name)) {
+      this.make(name, full);
+      must(makeOpaque(this.present.fd), `make ${full} opaque`);
+      return undefined;
+    }
     const found = this.below(name);
     if (!found) {
       this.make(name, full);
