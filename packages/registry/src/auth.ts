@@ -9,6 +9,8 @@ import type { Credentials } from "./types.ts";
 const MAX_TOKEN_BYTES = 1024 * 1024;
 /** What a token lives when the server does not say (docker's token specification). */
 const DEFAULT_LIFE_S = 60;
+/** Shorter passwords are parts of words. */
+const MIN_SECRET = 4;
 
 interface Token {
   readonly header: string;
@@ -55,6 +57,17 @@ export class Authenticator {
     return token?.header;
   }
 
+  /** The text without the secrets that were sent: some servers and proxies repeat what they got. */
+  async redact(text: string): Promise<string> {
+    const credentials = await this.#credentials?.catch(() => undefined);
+    const secrets = [...this.#tokens.values()].map(({ header }) => header.slice(header.indexOf(" ") + 1));
+    if (credentials?.kind === "basic") {
+      secrets.push(basicHeader(credentials).slice("Basic ".length));
+      if (credentials.password.length >= MIN_SECRET) secrets.push(credentials.password);
+    } else if (credentials !== undefined) secrets.push(credentials.token);
+    return secrets.filter(Boolean).reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text);
+  }
+
   async #fetchToken(ask: Ask, request: HttpRequest): Promise<Token> {
     if (ask.credentials?.kind === "bearer") {
       return { header: `Bearer ${ask.credentials.token}`, until: Number.POSITIVE_INFINITY };
@@ -66,7 +79,8 @@ export class Authenticator {
     const status = response.statusCode ?? 0;
     if (status !== 200) {
       const retryAfter = response.headers["retry-after"];
-      throw statusError(what, { status, body: body.toString("utf8", 0, 4096), retryAfter, host: sent.url.host });
+      const words = await this.redact(body.toString("utf8", 0, 4096));
+      throw statusError(what, { status, body: words, retryAfter, host: sent.url.host });
     }
     return parseToken(body, what, sent.url);
   }

@@ -68,7 +68,7 @@ export class Session implements Disposable {
       }
       throw statusError(call.what, {
         status,
-        body,
+        body: await this.#auth.redact(body),
         retryAfter: response.headers["retry-after"],
         host: request.url.host,
       });
