@@ -30,13 +30,14 @@ export class Evil implements AsyncDisposable {
 
   private constructor(server: Server) {
     this.#server = server;
-    this.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { address, port, family } = server.address() as AddressInfo;
+    this.host = `${family === "IPv6" ? `[${address}]` : address}:${port}`;
     server.on("request", (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response));
   }
 
-  static async start(): Promise<Evil> {
+  static async start(address = "127.0.0.1"): Promise<Evil> {
     const server = createServer();
-    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    await new Promise<void>((done, fail) => server.once("error", fail).listen(0, address, done));
     return new Evil(server);
   }
 
