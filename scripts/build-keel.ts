@@ -30,6 +30,7 @@ const SIZE_LIMIT = 1_500_000;
 const COLD: readonly string[] = [
   "checkpoint",
   "events",
+  "help",
   "host",
   "layers",
   "monitor",

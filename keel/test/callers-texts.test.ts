@@ -40,10 +40,18 @@ t("scheduler: a deadline that cannot be met is refused with its rule", () => {
     config((s) => {
       s.process.scheduler = { policy: "SCHED_DEADLINE", ...rest };
     });
-  assert.match(scheduler({ deadline: 20000 }), /scheduler\.runtime: SCHED_DEADLINE requires runtime/);
-  assert.match(scheduler({ runtime: 20000 }), /scheduler\.deadline: SCHED_DEADLINE requires deadline/);
-  assert.match(scheduler({ runtime: 3000, deadline: 2000 }), /must be at most deadline \(2000\), is 3000/);
-  assert.match(scheduler({ runtime: 1, deadline: 3000, period: 2000 }), /must be at most period \(2000\), is 3000/);
+  assert.match(
+    scheduler({ deadline: 20000 }),
+    /scheduler\.runtime: sched_setattr: `SCHED_DEADLINE` requires `runtime`/,
+  );
+  assert.match(
+    scheduler({ runtime: 20000 }),
+    /scheduler\.deadline: sched_setattr: `SCHED_DEADLINE` requires `deadline`/,
+  );
+  assert.match(scheduler({ runtime: 3000, deadline: 2000 }), /runtime \(3000\) must be <= deadline \(2000\)/);
+  assert.match(scheduler({ runtime: 1, deadline: 3000, period: 2000 }), /deadline \(3000\) must be <= period \(2000\)/);
+  assert.match(scheduler({ runtime: 0, deadline: 3000 }), /runtime must be greater than 0/);
+  assert.match(scheduler({ runtime: 1023, deadline: 3000 }), /runtime \(1023\) must be between 1024 and 2\^63/);
 });
 
 t("scheduler: a deadline on some CPUs only is refused with the reason", () => {

@@ -84,12 +84,16 @@ class Manager {
   }
 }
 
+/** Where a container of pid `pid` sees its socket. */
+const socketOf = (manager: Manager, pid: number): string =>
+  `/proc/${pid}/root${manager.address.startsWith("/") ? manager.address : "/run/notify"}/notify`;
+
 /** A word of the container to the socket it sees. */
-function say(pid: number, text: string): void {
+function say(manager: Manager, pid: number, text: string): void {
   const script =
     "use Socket; socket(S, AF_UNIX, SOCK_DGRAM, 0); " +
     'send(S, $ARGV[1], 0, pack_sockaddr_un($ARGV[0])) or die "send: $!"';
-  const done = spawnSync("perl", ["-e", script, `/proc/${pid}/root/run/notify/notify.sock`, text], {
+  const done = spawnSync("perl", ["-e", script, socketOf(manager, pid), text], {
     encoding: "utf8",
   });
   assert.equal(done.status, 0, done.stderr);
@@ -107,18 +111,18 @@ const codeOf = (child: ChildProcess): Promise<number | null> =>
 t("NOTIFY_SOCKET: start returns when the container says READY=1, and the manager learns its pid", async () => {
   const manager = new Manager(join(dir, "manager.sock"));
   await manager.hears("bound");
-  const made = bundle(["sh", "-c", 'test "$NOTIFY_SOCKET" = /run/notify/notify.sock && exec sleep 1000']);
+  const made = bundle(["sh", "-c", `test "$NOTIFY_SOCKET" = ${manager.address}/notify && exec sleep 1000`]);
   assert.equal(await codeOf(keelWith(manager, made, "create", "-b", made.dir, made.id)), 0);
   const start = keelWith(manager, made, "start", made.id);
   const { pid } = state(made.id);
-  for (let attempt = 0; !existsSync(`/proc/${pid}/root/run/notify/notify.sock`); attempt++) {
+  for (let attempt = 0; !existsSync(socketOf(manager, pid)); attempt++) {
     assert.ok(attempt < 100);
     await sleep(20);
   }
-  say(pid, "STATUS=working");
+  say(manager, pid, "STATUS=working");
   await sleep(200);
   assert.equal(start.exitCode, null, "it must wait");
-  say(pid, "READY=1\nSTATUS=done");
+  say(manager, pid, "READY=1\nSTATUS=done");
   assert.equal(await codeOf(start), 0);
   await manager.hears("BARRIER=1");
   assert.equal(manager.heard, `bound\nREADY=1|MAINPID=${pid}|\nBARRIER=1\n`);
@@ -139,7 +143,7 @@ t(
       await sleep(50);
     }
     const { pid } = state(made.id);
-    say(pid, "READY=1");
+    say(manager, pid, "READY=1");
     await manager.hears(`READY=1|MAINPID=${pid}|`);
     spawnSync("touch", [join(made.rootfs, "go")]);
     assert.equal(await codeOf(running), 4);

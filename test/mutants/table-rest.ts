@@ -264,8 +264,8 @@ export const OTHER_ROWS: readonly Row[] = [
         edits: [
           {
             file: BECOME,
-            search: "const groups = sys.setgroups(plan.additionalGids);",
-            replace: "const groups = plan.additionalGids.length === 0 ? 0 : sys.setgroups(plan.additionalGids);",
+            search: "const groups = additional ? sys.setgroups(additional) : 0;",
+            replace: "const groups = additional && additional.length > 0 ? sys.setgroups(additional) : 0;",
           },
         ],
       },

@@ -25,14 +25,32 @@ const COMMANDS: { readonly [command: string]: (args: readonly string[]) => void 
     killContainer(checkId(rest[0] as string), parseSignal(rest[1] || "TERM"), values["all"] === "true");
   },
   delete: (args) => {
-    const { values, rest } = parseArgs(args, { flags: { force: "bool" }, short: { f: "force" }, anywhere: true });
-    deleteContainer(oneId("delete", rest), values["force"] === "true");
+    const flags = { force: "bool", regex: "bool" } as const;
+    const { values, rest } = parseArgs(args, { flags, short: { f: "force", r: "regex" }, anywhere: true });
+    const force = values["force"] === "true";
+    if (values["regex"] === "true") deleteMatching(rest[0] || "", force);
+    else deleteContainer(oneId("delete", rest), force);
   },
   list,
   ps,
   pause: (args) => freeze(oneId("pause", parseArgs(args, NO_FLAGS).rest), true),
   resume: (args) => freeze(oneId("resume", parseArgs(args, NO_FLAGS).rest), false),
 };
+
+/** crun's: every container whose id the expression is found in. */
+function deleteMatching(pattern: string, force: boolean): void {
+  let expression: RegExp;
+  try {
+    expression = new RegExp(pattern);
+  } catch (thrown) {
+    throw runtimeError("InvalidArgument", `--regex: ${(thrown as Error).message}, is "${pattern}"`);
+  }
+  const records = listRecords();
+  for (let i = 0; i < records.length; i++) {
+    const { id } = records[i] as Record;
+    if (expression.test(id)) deleteContainer(id, force);
+  }
+}
 
 function list(args: readonly string[]): void {
   const { values } = parseArgs(args, {

@@ -1,7 +1,7 @@
 import { numberFlag, oneId, parseArgs } from "../lib/args.ts";
 import { context } from "../lib/context.ts";
 import { envValue } from "../lib/env.ts";
-import { requireDescriptors } from "../lib/fds.ts";
+import { holdPlaces, requireDescriptors } from "../lib/fds.ts";
 import { runCommand } from "../lib/report.ts";
 import {
   completeDraft,
@@ -43,6 +43,7 @@ function create(): number {
   const { values } = parsed;
   const listen = listenFds();
   const preserveFds = listen + numberFlag("preserve-fds", values["preserve-fds"], 1000);
+  holdPlaces(listen);
   requireDescriptors(preserveFds);
   const run = command === "run";
   const detach = !run || values["detach"] === "true";
@@ -69,7 +70,7 @@ function create(): number {
     if (notify) awaitReadiness(notify, record.pid);
     return 0;
   }
-  const readiness = notify && { fd: notify.from, read: () => passReady(notify, record.pid) };
+  const readiness = notify && { fd: notify.from, read: () => passReady(notify, record.pid) > 0 };
   const code = attend(record.pid, created.master, signals, readiness);
   if (values["keep"] !== "true") deleteContainer(id, true);
   return code;

@@ -35,37 +35,8 @@ const MODULES: { readonly [command: string]: string } = {
   init: "init",
 };
 
-const HELP = `[--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND …
-
-OCI runtime:
-  create [-b BUNDLE] [--console-socket S] [--pid-file F] [--no-pivot] [--no-new-keyring] [--preserve-fds N] ID
-  start ID              let a created container run its program
-  run [-d] [-b BUNDLE] [--trace] ID   create and start; --trace tells each step with its time and result
-  exec [-t] [-d] [-p process.json] [--cwd DIR] [-e K=V] [-u UID[:GID]] ID COMMAND…
-  state ID              print the state as JSON
-  kill ID [SIGNAL]      send a signal to the container's init (default TERM)
-  delete [-f] ID        remove a stopped container (-f: any)
-  list [-q] [-f json]   list containers
-  ps [-f json] ID       list the processes of a container
-  pause ID              freeze a container's processes
-  resume ID             thaw them
-  update [-r FILE|-] [--memory N] [--cpu-quota N] … ID   change limits
-  events [--interval 5s] [--stats] ID   print what the container uses, and kills for lack of memory
-  checkpoint [--image-path DIR] [--leave-running] … ID   save a running container with CRIU, as runc does
-  restore [--image-path DIR] [-b BUNDLE] [-d] [--pid-file F] [--console-socket S] … ID   let it go on from there
-  spec [-b BUNDLE] [--rootless]   write a config.json to start from
-  features              print what this runtime supports as JSON
-  mounts add|remove ID FILE   change the mounts of a running container (a JSON array as in config.json)
-  plan [-f json] [BUNDLE]   print the steps that run would take, and take none
-Berth's own:
-  monitor CONFIG        stay with one container (see packages/protocol)
-  unpack --target DIR   apply one image layer from stdin
-  merge --target DIR --layer TOP --layer …   copy what unpacked layers show together
-  diff --layer TOP --layer …   tell what the top layer changes of those below it
-  probe --target DIR    tell which ways to show layers this machine has, trying them in DIR
-  host                  do host steps given as JSON on stdin
-  init -- COMMAND…      as process 1 of a container: reap, forward signals
-`;
+/** What crun's callers look for in its version. */
+const FEATURES = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU";
 
 const FLAGS: { readonly [flag: string]: "bool" | "string" } = {
   root: "string",
@@ -88,23 +59,10 @@ function defaultRoot(): string {
   return root ? "/run/keel" : `/tmp/keel-${sys.geteuid()}`;
 }
 
-/** In the form of runc's, under the name that we were called by. */
-function help(): never {
-  const name = programName();
-  sys.writeAll(1, `NAME:\n   ${name} - Open Container Initiative runtime\n\nUSAGE:\n   ${name} ${HELP}`);
-  return sys.exit(0);
-}
-
-function commandHelp(command: string): never {
-  const name = programName();
-  const lines = HELP.split("\n");
-  let text = "";
-  for (let i = 0; i < lines.length; i++) {
-    const line = lines[i] as string;
-    if (line.indexOf(`  ${command} `) === 0) text += `   ${name} ${line.replace(/^ +/, "")}\n`;
-  }
-  if (text === "") text = `   ${name} ${command}\n`;
-  sys.writeAll(1, `NAME:\n${text}`);
+/** Its text is a module of its own (entry/help.ts). */
+function help(command: string): never {
+  globalThis.keelHelp = { name: programName(), command };
+  sys.loadModule("help");
   return sys.exit(0);
 }
 
@@ -142,10 +100,10 @@ function main(): void {
       name = name.substring(0, eq);
     }
     if (name === "version" || name === "v") {
-      sys.writeAll(1, `${programName()} version 0.1.0\ncommit: berth\nspec: 1.3.0\n`);
+      sys.writeAll(1, `${programName()} version 0.1.0\ncommit: berth\nspec: 1.3.0\n${FEATURES}\n`);
       sys.exit(0);
     }
-    if (name === "help" || name === "h") help();
+    if (name === "help" || name === "h") help("");
     const kind = lookup(FLAGS, name);
     if (!kind) usageError(`flag provided but not defined: -${name} (see keel --help)`);
     if (kind === "bool") values[name] = value === undefined ? "true" : value;
@@ -155,14 +113,14 @@ function main(): void {
   }
   checkLog(values["log"], values["log-format"]);
   const command = argv[i];
-  if (command === undefined || command === "help") help();
+  if (command === undefined || command === "help") help("");
   const module = lookup(MODULES, command);
   if (!module) {
     sys.writeAll(2, `No help topic for '${command}' (see keel --help)\n`);
     sys.exit(3);
   }
   const next = argv[i + 1];
-  if (next === "-h" || next === "--help" || next === "-help") commandHelp(command);
+  if (next === "-h" || next === "--help" || next === "-help") help(command);
   const global: Context = {
     root: values["root"] || defaultRoot(),
     rootGiven: !!values["root"],

@@ -6,10 +6,11 @@ import { planExecAffinity, planSchedule } from "../plan/schedule.ts";
 import { configureNetDevices, findNetDevices, moveNetDevices } from "../run/netdevices.ts";
 import { findResctrl, joinResctrl, planResctrl, removeResctrl } from "../run/resctrl.ts";
 import { applySchedule, setAffinity } from "../run/schedule.ts";
-import { compileFilter } from "../seccomp/compile.ts";
+import { compileFilter, refuseUnknownCalls } from "../seccomp/compile.ts";
 
 globalThis.keelRare = {
   compileFilter,
+  refuseUnknownCalls,
   findNetDevices,
   moveNetDevices,
   configureNetDevices,

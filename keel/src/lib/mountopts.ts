@@ -22,7 +22,25 @@ export interface MountOptions {
   readonly idmap: "" | "idmap" | "ridmap";
   /** crun's `idmap=uids=0-1000-1;gids=…`, "" for none. */
   readonly idmapRanges: string;
+  /** crun's options for a bind mount's ends that are symlinks. */
+  readonly links: LinkOptions | undefined;
 }
+
+/** What a symlink at the end of a bind mount's source or destination means, other than what it points to. */
+export interface LinkOptions {
+  /** `src-nofollow`: the link itself is mounted. */
+  readonly source?: boolean;
+  /** `dest-nofollow`: the mount goes onto the link. */
+  readonly destination?: boolean;
+  /** `copy-symlink`: the destination becomes the same link, and nothing is mounted. */
+  readonly copy?: boolean;
+}
+
+const LINKS: { readonly [option: string]: keyof LinkOptions } = {
+  "src-nofollow": "source",
+  "dest-nofollow": "destination",
+  "copy-symlink": "copy",
+};
 
 const MS_RELATIME = 1 << 21;
 const MS_STRICTATIME = 1 << 24;
@@ -77,6 +95,16 @@ interface Attributes {
   clear: number;
 }
 
+function withLink(
+  links: { -readonly [key in keyof LinkOptions]: LinkOptions[key] } = {},
+  link: keyof LinkOptions,
+): LinkOptions {
+  links[link] = true;
+  return links;
+}
+
+const MAPPED: RegExp = /^(r?idmap)(?:=(.*))?$/;
+
 /** Last option wins, as in fstab. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
   let flags = 0;
@@ -85,6 +113,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   let tmpcopyup = false;
   let idmap: MountOptions["idmap"] = "";
   let idmapRanges = "";
+  let links: LinkOptions | undefined;
   const data: string[] = [];
   const propagation: number[] = [];
   const own: Attributes = { set: 0, clear: 0 };
@@ -103,11 +132,8 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       recursive = recursive || option === "rbind";
       continue;
     }
-    if (option === "tmpcopyup") {
-      tmpcopyup = true;
-      continue;
-    }
-    const mapped = /^(r?idmap)(?:=(.*))?$/.exec(option);
+    const link = lookup(LINKS, option);
+    const mapped = MAPPED.exec(option);
     if (mapped) {
       idmap = mapped[1] as "idmap";
       idmapRanges = mapped[2] || "";
@@ -115,7 +141,9 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     }
     const moved = propagationOf(option);
     const deep = option.charAt(0) === "r" ? lookup(FLAGS, option.substring(1)) : undefined;
-    if (moved !== undefined) propagation.push(moved);
+    if (link) links = withLink(links, link);
+    else if (option === "tmpcopyup") tmpcopyup = true;
+    else if (moved !== undefined) propagation.push(moved);
     else if (deep !== undefined && attributeOf(deep) >= 0) putAttribute(below, deep);
     else data.push(option);
   }
@@ -134,6 +162,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     tmpcopyup,
     idmap,
     idmapRanges,
+    links,
   };
 }
 

@@ -1,6 +1,6 @@
 import { runtimeError } from "../lib/errors.ts";
 import { addCap, CAP_SYS_ADMIN, CAPABILITIES, type CapMask, capMask, hasCap, intersect } from "../spec/capabilities.ts";
-import type { CapabilitySet, Process, Rlimit, Seccomp } from "../spec/types.ts";
+import type { CapabilitySet, Process, Rlimit, Seccomp, Spec } from "../spec/types.ts";
 
 /** What the container's process becomes right before execve; numbers only, so that nothing is decided late. */
 export interface ProcessPlan {
@@ -11,7 +11,8 @@ export interface ProcessPlan {
   readonly cwd: string;
   readonly uid: number;
   readonly gid: number;
-  readonly additionalGids: readonly number[];
+  /** Undefined: those of the caller are kept. */
+  readonly additionalGids: readonly number[] | undefined;
   readonly umask: number;
   readonly noNewPrivileges: boolean;
   /** Undefined: capabilities are left as they are. */
@@ -48,7 +49,11 @@ const RLIMITS: readonly string[] = (
  * permitted and effective sets until then; execve computes the sets anew from uid, ambient and bounding set
  * (capabilities(7) "Transformation of capabilities during execve"), so the program never has it.
  */
-export function planProcess(process: Process, seccomp: Seccomp | undefined): ProcessPlan {
+export function planProcess(
+  process: Process,
+  seccomp: Seccomp | undefined,
+  annotations: Spec["annotations"] = {},
+): ProcessPlan {
   const user = process.user || { uid: 0, gid: 0 };
   const env = uniqueEnv(process.env || []);
   const spec = process.capabilities;
@@ -88,7 +93,8 @@ export function planProcess(process: Process, seccomp: Seccomp | undefined): Pro
     cwd: process.cwd,
     uid: user.uid || 0,
     gid: user.gid || 0,
-    additionalGids: user.additionalGids || [],
+    // crun's, for groups that no config can name: those of a user namespace's creator
+    additionalGids: annotations["run.oci.keep_original_groups"] === "1" ? undefined : user.additionalGids || [],
     umask: user.umask === undefined || user.umask === null ? 0o022 : user.umask,
     noNewPrivileges: process.noNewPrivileges === true,
     caps,

@@ -200,17 +200,20 @@ function planMount(
       propagation: options.propagation,
       ...impliedClear(options, userNamespace),
       ...(idmap ? { idmap } : {}),
+      ...(options.links ? { links: options.links } : {}),
     });
     return;
   }
   // a read-only tmpfs must be writable while the runtime makes mount points and devices in it
-  const filled = late !== undefined && type === "tmpfs" && (options.flags & c.MS_RDONLY) !== 0;
+  // of one mount, `rro` and its like say what `ro` says; MS_RDONLY to MS_NOEXEC and MOUNT_ATTR_* have the same values
+  const flags = (options.flags | (options.recAttrSet & 0xf)) & ~(options.recAttrClear & 0xf);
+  const filled = late !== undefined && type === "tmpfs" && (flags & c.MS_RDONLY) !== 0;
   steps.push({
     op: "mount",
     fstype: type,
     source: mount.source || type,
     dest,
-    flags: filled ? options.flags & ~c.MS_RDONLY : options.flags,
+    flags: filled ? flags & ~c.MS_RDONLY : flags,
     data: withLabel(options.data, type, label),
     propagation: options.propagation,
     strict: type === "proc" || type === "sysfs",
@@ -255,6 +258,7 @@ function planDevices(devices: readonly Device[], bind: boolean, steps: Step[]): 
       uid: device.uid || 0,
       gid: device.gid || 0,
       bind: bind && kind !== c.S_IFIFO,
+      own: true,
     });
   }
   for (let i = 0; i < DEFAULT_LINKS.length; i++) {

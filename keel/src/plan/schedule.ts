@@ -136,15 +136,33 @@ function schedulerHint(scheduler: Scheduler | undefined, linux: Spec["linux"]): 
     : "it needs CAP_SYS_NICE, and cgroup v1 a cpu.rt_runtime_us above 0";
 }
 
-/** The kernel says no more than "invalid argument". Without a period the deadline is it. */
-function checkDeadline({ runtime, deadline, period }: Scheduler, field: string): void {
-  if (Number(runtime || 0) <= 0) throw invalid(`${field}.runtime`, "SCHED_DEADLINE requires runtime, in nanoseconds");
-  if (Number(deadline || 0) <= 0)
-    throw invalid(`${field}.deadline`, "SCHED_DEADLINE requires deadline, in nanoseconds");
+/** sched(7): "all of the parameter values must be at least 1024 and less than 2^63". */
+const DEADLINE_LEAST = 1024;
+const DEADLINE_MOST: number = Math.pow(2, 63);
+
+/** The kernel says no more than "invalid argument"; the words are crun's. Without a period the deadline is it. */
+function checkDeadline(scheduler: Scheduler, field: string): void {
+  const fail = (name: string, rule: string): unknown =>
+    invalid(`${field}.${name}`, `sched_setattr: \`SCHED_DEADLINE\` ${rule}`);
+  const { runtime, deadline, period } = scheduler;
+  const required = ["runtime", "deadline"] as const;
+  for (let i = 0; i < required.length; i++) {
+    const name = required[i] as (typeof required)[0];
+    const value = scheduler[name];
+    if (value === undefined) throw fail(name, `requires \`${name}\`, in nanoseconds`);
+    if (Number(value) <= 0) throw fail(name, `${name} must be greater than 0`);
+  }
   if (Number(runtime) > Number(deadline))
-    throw invalid(`${field}.runtime`, `must be at most deadline (${deadline}), is ${runtime}`);
+    throw fail("runtime", `runtime (${runtime}) must be <= deadline (${deadline})`);
   if (period && Number(deadline) > Number(period))
-    throw invalid(`${field}.deadline`, `must be at most period (${period}), is ${deadline}`);
+    throw fail("deadline", `deadline (${deadline}) must be <= period (${period})`);
+  const times = ["runtime", "deadline", "period"] as const;
+  for (let i = 0; i < times.length; i++) {
+    const name = times[i] as (typeof times)[0];
+    const value = Number(scheduler[name] || DEADLINE_LEAST);
+    if (value < DEADLINE_LEAST || value >= DEADLINE_MOST)
+      throw fail(name, `${name} (${scheduler[name]}) must be between ${DEADLINE_LEAST} and 2^63`);
+  }
 }
 
 function planIoPriority(io: NonNullable<Process["ioPriority"]>): number {

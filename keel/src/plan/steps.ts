@@ -1,3 +1,4 @@
+import type { LinkOptions } from "../lib/mountopts.ts";
 import type { IdMapping } from "../spec/types.ts";
 
 /** An idmapped mount. */
@@ -49,6 +50,7 @@ export type Step =
       readonly propagation: readonly number[];
       /** The owners of files are shown through these mappings. */
       readonly idmap?: IdMap;
+      readonly links?: LinkOptions;
     }
   | {
       readonly op: "device";
@@ -61,6 +63,8 @@ export type Step =
       readonly gid: number;
       /** Bind the host's node instead of making one (user namespaces). */
       readonly bind: boolean;
+      /** Asked for by the config, with its owner and mode: where the host's root can, it makes one for the container. */
+      readonly own?: boolean;
     }
   | { readonly op: "symlink"; readonly target: string; readonly path: string }
   /** Directory with its parents. */

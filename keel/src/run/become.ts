@@ -92,7 +92,7 @@ export function prepareStdio(plan: ProcessPlan): void {
       continue;
     }
     // refused on read-only or foreign file systems, and for ids that are not mapped: then it stays as it was
-    if (stat.uid !== plan.uid) sys.fchownat(fd, "", plan.uid, -1, c.AT_EMPTY_PATH);
+    if (stat.uid !== plan.uid) sys.fchownat(fd, "", plan.uid, plan.gid, c.AT_EMPTY_PATH);
   }
 }
 
@@ -139,11 +139,12 @@ function becomeUser(plan: ProcessPlan, sync: number): void {
     }
     must(sys.prctl(c.PR_SET_KEEPCAPS, 1, 0, 0, 0), "keep capabilities over the user change");
   }
-  const groups = sys.setgroups(plan.additionalGids);
+  const additional = plan.additionalGids;
+  const groups = additional ? sys.setgroups(additional) : 0;
   // EPERM: setgroups is denied in this user namespace; then there must be nothing to set
-  if (groups < 0 && !(groups === -c.EPERM && plan.additionalGids.length === 0)) {
+  if (groups < 0 && additional && !(groups === -c.EPERM && additional.length === 0)) {
     throw callError(
-      `set additional groups [${plan.additionalGids.join(",")}]`,
+      `set additional groups [${additional.join(",")}]`,
       groups,
       "they must be mapped in the user namespace",
     );

@@ -20,6 +20,7 @@ import {
   removeRecord,
   START_SOCKET,
 } from "../state/store.ts";
+import { makeDevices } from "./devices.ts";
 import { runHooks } from "./hooks.ts";
 import { type HostMount, removeHostMount } from "./hostmount.ts";
 import { writeIdMaps } from "./idmaps.ts";
@@ -97,9 +98,12 @@ export function createContainer(options: CreateOptions): Created {
   }
 }
 
-function sourcesOf({ steps, userNamespace }: CreatePlan): number[] {
+function sourcesOf({ spec, steps, userNamespace }: CreatePlan): number[] {
   const trees = openSources(steps, userNamespace);
-  if (userNamespace) refuseUnlocking(steps, trees);
+  if (userNamespace) {
+    refuseUnlocking(steps, trees);
+    makeDevices(steps, trees, spec.linux || {});
+  }
   return trees;
 }
 

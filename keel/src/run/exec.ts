@@ -72,7 +72,7 @@ function planExec(options: ExecOptions): ExecPlan {
     throw runtimeError("FailedPrecondition", "cannot exec in a paused container (use --ignore-paused to override)");
   }
   const seccomp = options.spec.linux && options.spec.linux.seccomp;
-  const plan = planProcess(options.process, seccomp);
+  const plan = planProcess(options.process, seccomp, options.spec.annotations);
   plan.warnings.forEach(warn);
   if (plan.terminal && options.detach && !options.consoleSocket) {
     throw runtimeError(

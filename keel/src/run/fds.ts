@@ -12,7 +12,6 @@ export function closeOthers(preserve: number, keep: readonly number[]): void {
     from = fd + 1;
   }
   sys.closeRange(from, 0x7fffffff, 0);
-  for (let fd = 3; fd < first; fd++) if (keep.indexOf(fd) < 0) sys.setCloexec(fd, false);
 }
 
 /** The descriptor the kernel will give out next. */

@@ -14,7 +14,10 @@ export interface Surroundings {
   readonly confine: () => void;
 }
 
-const OUTSIDE: Surroundings = { env: [], confine: () => undefined };
+/** crun's, as annotations: files that take what hooks outside the container write. */
+const OUTPUTS = ["run.oci.hooks.stdout", "run.oci.hooks.stderr"] as const;
+
+type HookState = { readonly [key: string]: unknown };
 const SIGSYS = 31;
 
 /**
@@ -25,26 +28,42 @@ const SIGSYS = 31;
 export function runHooks(
   kind: string,
   hooks: readonly Hook[] | undefined,
-  state: { readonly [key: string]: unknown },
-  around: Surroundings = OUTSIDE,
+  state: HookState,
+  around?: Surroundings,
 ): void {
-  if (!hooks) return;
-  const input = `${JSON.stringify(state)}\n`;
-  for (let i = 0; i < hooks.length; i++) {
+  for (let i = 0; hooks && i < hooks.length; i++) {
     const hook = hooks[i] as Hook;
     traced(
       `hook ${kind}`,
-      () => runHook(`${kind} hook #${i}`, hook, input, around),
+      () => runHook(`${kind} hook #${i}`, hook, state, around),
       () => hook.path,
     );
   }
 }
 
-function runHook(name: string, hook: Hook, input: string, around: Surroundings): void {
+/** The container is gone: a hook that fails is told, and the others run all the same (runtime-spec "Lifecycle"). */
+export function runPoststop(hooks: readonly Hook[] | undefined, state: HookState): void {
+  for (let i = 0; hooks && i < hooks.length; i++) {
+    try {
+      runHook(`poststop hook #${i}`, hooks[i] as Hook, state, undefined);
+    } catch (thrown) {
+      const { message } = thrown as { message: string };
+      const code = /: exit status (\d+)/.exec(message);
+      sys.writeAll(2, `warning: ${code ? `poststop hook failed with exit code ${code[1]}: ` : ""}${message}\n`);
+    }
+  }
+}
+
+function runHook(name: string, hook: Hook, state: HookState, around: Surroundings | undefined): void {
   // no pipe: a daemon that a hook leaves behind may keep it open for ever
   const output = must(sys.memfdCreate("hook", 1), `keep the output of ${name}`);
   try {
-    const status = startHook(name, hook, input, around, output);
+    const outputs = (around ? [] : OUTPUTS).map(
+      (key) => ((state["annotations"] || {}) as { [key: string]: string })[key] || "",
+    );
+    const status = startHook(name, hook, `${JSON.stringify(state)}\n`, (reader) =>
+      execHook(hook, reader, output, outputs, around),
+    );
     if (status === 0) return;
     const signal = status & 127;
     const meaning = signal === SIGSYS ? " (bad system call: seccomp)" : "";
@@ -64,10 +83,10 @@ function readOutput(output: number): string {
 }
 
 /** Returns the wait status. */
-function startHook(name: string, hook: Hook, input: string, around: Surroundings, output: number): number {
+function startHook(name: string, hook: Hook, input: string, become: (reader: number) => never): number {
   const [reader, writer] = mustGet(sys.pipe(), `make a pipe for ${name}`);
   const pid = sys.clone(0, -1);
-  if (pid === 0) execHook(hook, reader, output, around);
+  if (pid === 0) become(reader);
   sys.close(reader);
   if (pid < 0) {
     sys.close(writer);
@@ -106,15 +125,28 @@ function waitHook(pid: number, hook: Hook, name: string): number {
   throw runtimeError("DeadlineExceeded", `error running ${name}: ${hook.path}: timed out after ${hook.timeout} s`);
 }
 
-function execHook(hook: Hook, reader: number, output: number, around: Surroundings): never {
+function execHook(
+  hook: Hook,
+  reader: number,
+  output: number,
+  outputs: readonly string[],
+  around: Surroundings | undefined,
+): never {
   sys.dup2(reader, 0);
-  sys.dup2(output, 1);
-  sys.dup2(output, 2);
+  for (let i = 0; i < 2; i++) {
+    const path = outputs[i];
+    const file = path ? sys.open(path, c.O_WRONLY | c.O_CREAT | c.O_APPEND, 0o700) : output;
+    if (file < 0) {
+      sys.writeAll(output, `open ${path}, the annotation ${OUTPUTS[i]}: ${sys.errnoText(-file)}\n`);
+      sys.exit(126);
+    }
+    sys.dup2(file, i + 1);
+  }
   sys.closeRange(3, 0x7fffffff, 4);
   sys.resetSignals();
-  around.confine();
+  if (around) around.confine();
   const argv = hook.args && hook.args.length > 0 ? hook.args : [hook.path];
-  const result = sys.execve(hook.path, argv, hook.env || around.env);
+  const result = sys.execve(hook.path, argv, hook.env || (around ? around.env : []));
   sys.writeAll(2, `start hook ${hook.path}: ${sys.errnoText(-result)}\n`);
   return sys.exit(127);
 }

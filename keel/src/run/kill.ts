@@ -12,7 +12,7 @@ import {
   removeRecord,
   statusOf,
 } from "../state/store.ts";
-import { runHooks } from "./hooks.ts";
+import { runPoststop } from "./hooks.ts";
 import { removeHostMount } from "./hostmount.ts";
 import { rare } from "./rare.ts";
 
@@ -94,6 +94,13 @@ function thaw(record: Record): void {
   if (isFrozen(record.cgroups)) setFrozen(record, false);
 }
 
+/** Init may have been moved to a cgroup that is none of ours, and frozen there (version 1). */
+function thawWhereItIs(pid: number): void {
+  const cgroups = sys.readFile(`/proc/${pid}/cgroup`);
+  const found = typeof cgroups === "string" && /^\d+:freezer:(\/.*)$/m.exec(cgroups);
+  if (found) sys.writeFileAt(c.AT_FDCWD, `/sys/fs/cgroup/freezer${found[1]}/freezer.state`, "THAWED", c.O_WRONLY, 0);
+}
+
 /** Ends every process of the container: init first (its pid namespace dies with it), then what is in the cgroup. */
 export function killAll(record: Record): void {
   if (isAlive(record)) sys.kill(record.pid, c.SIGKILL);
@@ -138,6 +145,7 @@ export function deleteContainer(id: string, force: boolean): void {
           `delete container ${id}: process ${record.pid} does not end (state ${(processStat(record.pid) || [""])[0]})`,
         );
       thaw(record);
+      if (isAlive(record)) thawWhereItIs(record.pid);
     }
   } else killLeft(record);
   removeCgroups(record.cgroups);
@@ -146,8 +154,9 @@ export function deleteContainer(id: string, force: boolean): void {
   if (record.hostMount) removeHostMount(record.hostMount);
   if (record.poststop) {
     try {
-      runHooks("poststop", (readSpec(id).hooks || {}).poststop, ociState(record, "stopped"));
+      runPoststop((readSpec(id).hooks || {}).poststop, ociState(record, "stopped"));
     } catch (thrown) {
+      // without its config.json the container goes all the same
       sys.writeAll(2, `warning: ${(thrown as { message: string }).message}\n`);
     }
   }

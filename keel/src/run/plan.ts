@@ -67,8 +67,9 @@ export function planCreate(options: PlanOptions): CreatePlan {
   const spec = validateSpec(parseJson(text, path));
   checkNamespacePaths(spec);
   if (spec.process && managerSocket() !== "") addNotify(spec, options.id);
-  const linux = spec.linux || {};
   const namespaces = planNamespaces(spec);
+  if (namespaces.newUser && spec.linux) mapOwnIds(spec.linux);
+  const linux = spec.linux || {};
   const layout: CgroupLayout = readCgroupLayout();
   const rootless = isRootless();
   const { cgroup, scope } = placeCgroup(options.id, spec, layout, rootless);
@@ -85,9 +86,11 @@ export function planCreate(options: PlanOptions): CreatePlan {
     hostMounts: !namespaces.mount,
   });
   const program = spec.process || NO_PROCESS;
-  const process = planProcess(program, linux.seccomp);
+  const process = planProcess(program, linux.seccomp, spec.annotations);
   const schedule = scheduleOf(program, linux);
   const resctrl = linux.intelRdt ? rare().planResctrl(linux.intelRdt, options.id, rare().findResctrl()) : undefined;
+  if (linux.seccomp && (spec.annotations || {})["run.oci.seccomp_fail_unknown_syscall"] === "1")
+    rare().refuseUnknownCalls(linux.seccomp);
   const filter = linux.seccomp ? filterFor(linux.seccomp, options.dry ? "" : context().root) : undefined;
   const draft = draftOf(options.id, spec, bundle);
   draft.userNamespace = userNamespace;
@@ -115,6 +118,14 @@ export function planCreate(options: PlanOptions): CreatePlan {
 }
 
 /** `--rootless`, or what we find: no root, or root of a user namespace only. */
+/** As crun does for a new user namespace without mappings: its root is whoever calls, and there is nobody else. */
+function mapOwnIds(
+  linux: { -readonly [key in keyof NonNullable<Spec["linux"]>]: NonNullable<Spec["linux"]>[key] },
+): void {
+  if (!(linux.uidMappings || []).length) linux.uidMappings = [{ containerID: 0, hostID: sys.geteuid(), size: 1 }];
+  if (!(linux.gidMappings || []).length) linux.gidMappings = [{ containerID: 0, hostID: sys.getgid(), size: 1 }];
+}
+
 function isRootless(): boolean {
   const told = context().rootless;
   return told === "auto" ? sys.geteuid() !== 0 || inUserNamespace() : told === "true";

@@ -2,7 +2,7 @@ import type { mountFuse } from "../host/fuse.ts";
 import type { makeMapped, mountMapped } from "../host/mapped.ts";
 import type { addUserNamespace } from "../host/userns.ts";
 import type * as schedule from "../plan/schedule.ts";
-import type { compileFilter } from "../seccomp/compile.ts";
+import type { compileFilter, refuseUnknownCalls } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import type * as netdevices from "./netdevices.ts";
 import type * as resctrl from "./resctrl.ts";
@@ -11,6 +11,7 @@ import type { applySchedule, setAffinity } from "./schedule.ts";
 /** What few containers ask for, in a module of its own: code that is not loaded costs neither time nor memory. */
 export interface Rare {
   readonly compileFilter: typeof compileFilter;
+  readonly refuseUnknownCalls: typeof refuseUnknownCalls;
   readonly findNetDevices: typeof netdevices.findNetDevices;
   readonly moveNetDevices: typeof netdevices.moveNetDevices;
   readonly configureNetDevices: typeof netdevices.configureNetDevices;

@@ -4,7 +4,9 @@ import { isTracing, traced } from "../lib/trace.ts";
 import type { Step } from "../plan/steps.ts";
 import { copyUp } from "./copyup.ts";
 import { ensureInRoot, IN_ROOT, openInRoot, openStrict } from "./inroot.ts";
+import { copyLink, openLink } from "./links.ts";
 import { openSource } from "./sources.ts";
+import { bindSysfs } from "./sysfs.ts";
 
 /** What the steps share while init builds its root. */
 export interface RootfsState {
@@ -64,7 +66,7 @@ function applyStep(step: Step, state: RootfsState, index: number): void {
       applyBind(step, state, index);
       return;
     case "device":
-      applyDevice(step, state);
+      applyDevice(step, state, index);
       return;
     case "symlink":
       applySymlink(step.target, step.path, state);
@@ -113,13 +115,9 @@ function setRootPropagation(flags: number): void {
   throw callError("set the propagation of the root mount", result, hint);
 }
 
-function sourceTree(state: RootfsState, index: number, path: string, recursive: boolean): number {
-  const opened = state.trees[index];
-  return opened === undefined || opened < 0 ? openSource(path, recursive) : opened;
-}
-
 function takeRoot(path: string, state: RootfsState, index: number): void {
-  const tree = sourceTree(state, index, path, true);
+  const opened = state.trees[index];
+  const tree = opened === undefined || opened < 0 ? openSource(path, true) : opened;
   if (tree < 0)
     throw callError(
       `open rootfs ${path}`,
@@ -172,6 +170,8 @@ function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): v
     // the tty group is not mapped in this user namespace
     result = sys.mount(step.source, ".", step.fstype, flags, data.replace(/,?gid=\d+/, ""));
   }
+  // a user namespace without a network namespace of its own has no sysfs either
+  if (result === -c.EPERM && step.fstype === "sysfs" && bindSysfs(target, step)) result = 0;
   if (result < 0) throw callError(`mount ${step.fstype} at ${step.dest}`, result);
   if (step.copyUp && there >= 0) {
     const mounted = must(openInRoot(state.root, step.dest, 0), `open ${step.dest} in the rootfs`);
@@ -193,7 +193,9 @@ function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): v
 
 function applyBind(step: Extract<Step, { op: "bind" }>, state: RootfsState, index: number): void {
   const what = `bind ${step.source} at ${step.dest}`;
-  const tree = sourceTree(state, index, step.source, step.recursive);
+  if (step.links && step.links.copy && copyLink(step.source, step.dest, state.root)) return;
+  const opened = state.trees[index];
+  const tree = opened === undefined || opened < 0 ? openSource(step.source, step.recursive, step.links) : opened;
   if (tree < 0)
     throw callError(what, tree, tree === -c.ENOENT ? "the source of a bind mount must exist on the host" : undefined);
   const stat = sys.fstat(tree);
@@ -214,7 +216,10 @@ function applyBind(step: Extract<Step, { op: "bind" }>, state: RootfsState, inde
       `${what}: set its recursive options`,
     );
   }
-  const target = ensureInRoot(state.root, step.dest, (stat.mode & c.S_IFMT) !== c.S_IFDIR);
+  const target =
+    step.links && step.links.destination
+      ? openLink(state.root, step.dest)
+      : ensureInRoot(state.root, step.dest, (stat.mode & c.S_IFMT) !== c.S_IFDIR);
   must(sys.moveMount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH), what);
   sys.close(target);
   applyPropagation(tree, step.dest, step.propagation);
@@ -232,16 +237,17 @@ function parentDir(path: string, state: RootfsState): number {
   return state.devDir;
 }
 
-function applyDevice(step: Extract<Step, { op: "device" }>, state: RootfsState): void {
+function applyDevice(step: Extract<Step, { op: "device" }>, state: RootfsState, index: number): void {
   const dir = parentDir(step.path, state);
   const name = step.path.substring(step.path.lastIndexOf("/") + 1);
+  const made = state.trees[index];
   if (step.bind) {
-    bindDevice(step, dir, name);
+    bindDevice(step, dir, name, made === undefined ? -1 : made);
     return;
   }
   const result = sys.mknodat(dir, name, step.mode, step.major, step.minor);
   if (result === -c.EPERM) {
-    bindDevice(step, dir, name);
+    bindDevice(step, dir, name, -1);
     return;
   }
   if (result === -c.EEXIST) {
@@ -257,8 +263,9 @@ function applyDevice(step: Extract<Step, { op: "device" }>, state: RootfsState):
     must(sys.fchownat(dir, name, step.uid, step.gid, c.AT_SYMLINK_NOFOLLOW), `chown device ${step.path}`);
 }
 
-function bindDevice(step: Extract<Step, { op: "device" }>, dir: number, name: string): void {
-  const tree = sys.openTree(c.AT_FDCWD, step.path, c.OPEN_TREE_CLONE);
+/** `node`: one that the parent has made, else the host's of the same path. */
+function bindDevice(step: Extract<Step, { op: "device" }>, dir: number, name: string, node: number): void {
+  const tree = node >= 0 ? node : sys.openTree(c.AT_FDCWD, step.path, c.OPEN_TREE_CLONE);
   if (tree < 0) throw callError(`bind device ${step.path}`, tree);
   const safe = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC;
   must(sys.mountSetattr(tree, "", c.AT_EMPTY_PATH, safe, 0, 0, -1), `bind device ${step.path}: set its options`);

@@ -1,5 +1,6 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, mustGet } from "../lib/errors.ts";
+import type { LinkOptions } from "../lib/mountopts.ts";
 import type { IdMap, Step } from "../plan/steps.ts";
 import { writeIdMaps } from "./idmaps.ts";
 
@@ -37,11 +38,14 @@ export function openSources(steps: readonly Step[], all: boolean): number[] {
 function openStep(step: Step, root: string): number {
   if (step.op === "root") return openSource(step.path, true);
   if (step.op !== "bind" || (root !== "" && step.source.indexOf(`${root}/`) === 0)) return -1;
-  return openSource(step.source, step.recursive);
+  // not mounted, or not always
+  if (step.links && step.links.copy) return -1;
+  return openSource(step.source, step.recursive, step.links);
 }
 
-export function openSource(path: string, recursive: boolean): number {
-  return sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | (recursive ? c.AT_RECURSIVE : 0));
+export function openSource(path: string, recursive: boolean, links?: LinkOptions): number {
+  const nofollow = links && links.source ? c.AT_SYMLINK_NOFOLLOW : 0;
+  return sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | nofollow | (recursive ? c.AT_RECURSIVE : 0));
 }
 
 function mapOwners(tree: number, idmap: IdMap, source: string, namespaces: { [mappings: string]: number }): void {

@@ -39,6 +39,22 @@ function action(name: string, errno: number | undefined, field: string): number 
   return base + ((errno === undefined || errno === null ? c.EPERM : errno) & 0xffff);
 }
 
+/** Names that the library does not know; a call of another architecture has a number below -1. */
+export function refuseUnknownCalls(profile: Seccomp): void {
+  const rules = profile.syscalls || [];
+  for (let i = 0; i < rules.length; i++) {
+    const { names } = rules[i] as SeccompRule;
+    for (let k = 0; k < names.length; k++) {
+      if (sys.syscallNumber(names[k] as string) !== -1) continue;
+      throw runtimeError(
+        "InvalidArgument",
+        `invalid config.json: linux.seccomp.syscalls[${i}].names[${k}]: unknown system call "${names[k]}"`,
+        "the annotation run.oci.seccomp_fail_unknown_syscall makes it an error",
+      );
+    }
+  }
+}
+
 /** The program of a profile. @throws InvalidArgument with the field and its rule */
 export function compileFilter(profile: Seccomp): Uint8Array {
   const defaultAction = action(profile.defaultAction, profile.defaultErrnoRet, "linux.seccomp.defaultAction");

@@ -1,4 +1,4 @@
-import type { IdMapping, Namespace, Process, Rlimit, Seccomp, SeccompRule, Spec } from "./types.ts";
+import type { IdMapping, Process, Rlimit, Seccomp, SeccompRule, Spec } from "./types.ts";
 
 /** Largest value of the kernel's 32-bit fields; what is larger would be cut to another number on its way. */
 const UINT32 = 4294967295;
@@ -28,13 +28,6 @@ export function checkRanges(spec: Spec, problems: string[]): void {
   checkNames(spec, problems);
   checkMappings(linux.uidMappings || [], "linux.uidMappings", problems);
   checkMappings(linux.gidMappings || [], "linux.gidMappings", problems);
-  const namespaces = linux.namespaces || [];
-  for (let i = 0; i < namespaces.length; i++) {
-    const { type, path } = namespaces[i] as Namespace;
-    if (type !== "user" || path) continue;
-    if (!(linux.uidMappings || []).length) problems.push("linux.uidMappings: a new user namespace needs one");
-    if (!(linux.gidMappings || []).length) problems.push("linux.gidMappings: a new user namespace needs one");
-  }
   const devices = linux.devices || [];
   for (let i = 0; i < devices.length; i++) {
     const { major, minor } = devices[i] as { major?: number; minor?: number };

@@ -126,11 +126,6 @@ const cases: readonly [string, (spec: Loose) => void, RegExp][] = [
     /process\.rlimits\[0\]\.soft: must be at most hard/,
   ],
   [
-    "a user namespace without mappings",
-    (s) => namespacesOf(s).push({ type: "user" }),
-    /linux\.uidMappings: a new user namespace needs one; linux\.gidMappings: a new user namespace needs one/,
-  ],
-  [
     "mappings that overlap, are empty or too long",
     (s) => {
       const uidMappings = [
