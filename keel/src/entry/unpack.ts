@@ -17,6 +17,8 @@ const MEMORY = 256 << 20;
 const GIB = 1 << 30;
 /** With --growing: a pipe whose bytes say that the file on stdin has grown, and whose end says that it is whole. */
 const GROWS = 3;
+/** With --lowers-later: a pipe whose end says that the lower layers are complete. */
+const LOWERS = 4;
 
 /** `keel unpack`: applies the layer on stdin to an overlayfs upper directory. */
 function unpack(): void {
@@ -30,6 +32,7 @@ function unpack(): void {
       "free-bytes": "string",
       growing: "bool",
       "marks-in-files": "bool",
+      "lowers-later": "bool",
     },
   });
   const target = values["target"];
@@ -57,8 +60,9 @@ function unpack(): void {
   must(sys.chroot(target), `chroot to ${target}`);
   must(sys.chdir("/"), `change directory to ${target}`);
   if (values["marks-in-files"] || needsFileMarks(root)) useFileMarks();
+  const tree = new Tree(root, lowers, values["lowers-later"] ? LOWERS : -1);
   const source = { fd: 0, grows: values["growing"] ? GROWS : -1 };
-  const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(new Tree(root, lowers), source, limits);
+  const { diffId, digest, compressedBytes, tarBytes, entries } = applyLayer(tree, source, limits);
   const result: UnpackResult = { diffId, digest, compressedBytes, tarBytes, entries };
   print(`${JSON.stringify(result)}\n`);
 }

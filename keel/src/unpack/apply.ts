@@ -193,7 +193,7 @@ function hideAll(tree: Tree, path: string): void {
   // overlayfs always merges the roots: what is below must be taken away name by name
   const root = tree.open("/");
   root.changed = true;
-  const names = listLowerRoot(tree.lowers);
+  const names = listLowerRoot(tree.completeLowers());
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
     const result = makeWhiteout(root.fd, name);

@@ -1,6 +1,6 @@
 import { copyAttributes } from "../lib/attributes.ts";
 import * as c from "../lib/consts.ts";
-import { callError, must, runtimeError } from "../lib/errors.ts";
+import { callError, must, mustGet, runtimeError } from "../lib/errors.ts";
 import { type Found, findLower, isDirectory, statIn } from "./lower.ts";
 import { isHiddenByFile, isOpaque, isWhiteout, makeOpaque, removeFileMark } from "./marks.ts";
 
@@ -32,11 +32,23 @@ export interface Dir {
 export class Tree {
   private readonly stack: Dir[] = [];
   readonly lowers: readonly Fd[];
+  private lowersDone: Fd;
 
-  /** Takes the descriptors over. `lowers`: top first. */
-  constructor(root: Fd, lowers: readonly Fd[]) {
+  /** Takes the descriptors over. `lowers`: top first. `lowersDone`: -1, or a pipe that ends when they are complete. */
+  constructor(root: Fd, lowers: readonly Fd[], lowersDone: Fd) {
     this.lowers = lowers;
+    this.lowersDone = lowersDone;
     this.push(root, "/");
+  }
+
+  /** The lower layers to look into. They may still be unpacked at the same time, and most layers never need to look. */
+  completeLowers(): readonly Fd[] {
+    if (this.lowersDone >= 0) {
+      while (mustGet(sys.readBytes(this.lowersDone, 1), "wait for the lower layers").length > 0);
+      sys.close(this.lowersDone);
+      this.lowersDone = -1;
+    }
+    return this.lowers;
   }
 
   get present(): Dir {
@@ -98,7 +110,7 @@ export class Tree {
       names.push(`.${dir.path.substring(above.path.length - 1, dir.path.length - 1)}`);
     }
     names.push(name);
-    return findLower(this.lowers, names);
+    return findLower(this.completeLowers(), names);
   }
 
   /** Hides what lower layers have in the directory `name` of the present one. */

@@ -16,6 +16,8 @@ import type { LayerLimits, PullProgress } from "./types.ts";
 import { unpackLayer } from "./unpack.ts";
 
 const PARALLEL_DOWNLOADS = 3;
+/** Each has three threads. */
+const PARALLEL_UNPACKS = 2;
 /** What keel may report of a layer whose bytes are not the right ones. */
 const BAD_LAYER: readonly ErrorCode[] = ["InvalidArgument", "DataLoss", "Internal"];
 
@@ -110,21 +112,32 @@ interface Step {
   /** Position in the image, 0 is the lowest. */
   readonly i: number;
   readonly blob: Growing;
+  /** The layer below, if it is missing too. */
+  readonly below: Step | undefined;
+  /** Its row is there, so that a layer above can be begun; also when it has ended. */
+  readonly begun: PromiseWithResolvers<void>;
+  /** It is committed, or has failed. */
+  readonly ended: PromiseWithResolvers<void>;
 }
 
-/** Downloads several layers at once and unpacks each, while it arrives, as soon as those below it are there. */
+/**
+ * Downloads several layers at once and unpacks several, each while it arrives; keel waits for those below it if it must
+ * look into them. They are committed in their order.
+ */
 async function fetchLayers(work: Work): Promise<void> {
   const { resolved, chain, stop, options } = work;
   const { snapshots, content } = options.target;
-  const steps = resolved.manifest.layers.map((layer, i): Step => {
-    return { layer, i, blob: new Growing(content.path(layer.digest)) };
-  });
-  const missing = steps.filter(({ i }) => !snapshots.has(chain[i] as Digest));
+  const missing: Step[] = [];
   // Unpacked from other bytes, of another compression for instance: push and save need these too.
-  const onlyBlob = steps.filter((step) => !missing.includes(step) && !content.has(step.layer.digest));
-  for (const step of steps) {
-    if (!missing.includes(step) && !onlyBlob.includes(step))
-      options.onProgress({ kind: "exists", digest: step.layer.digest });
+  const onlyBlob: Step[] = [];
+  for (const [i, layer] of resolved.manifest.layers.entries()) {
+    const isThere = snapshots.has(chain[i] as Digest);
+    const [begun, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const below = isThere ? undefined : missing.at(-1);
+    const step = { layer, i, blob: new Growing(content.path(layer.digest)), below, begun, ended };
+    if (!isThere) missing.push(step);
+    else if (!content.has(layer.digest)) onlyBlob.push(step);
+    else options.onProgress({ kind: "exists", digest: layer.digest });
   }
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
@@ -144,16 +157,24 @@ async function fetchLayers(work: Work): Promise<void> {
       }
     }
   };
-  const downloads = Array.from({ length: PARALLEL_DOWNLOADS }, download);
-  try {
-    for (const step of missing) {
-      await step.blob.started;
-      await commitLayer(step, work);
+  const toCommit = missing.values();
+  const commit = async (): Promise<void> => {
+    for (const step of toCommit) {
+      try {
+        await step.blob.started;
+        await step.below?.begun.promise;
+        work.signal.throwIfAborted();
+        await commitLayer(step, work);
+      } catch (error) {
+        fail(error);
+      }
+      step.begun.resolve();
+      step.ended.resolve();
     }
-  } catch (error) {
-    fail(error);
-  }
-  await Promise.all(downloads);
+  };
+  const downloads = Array.from({ length: PARALLEL_DOWNLOADS }, download);
+  const commits = Array.from({ length: PARALLEL_UNPACKS }, commit);
+  await Promise.all([...downloads, ...commits]);
   if (failure !== undefined) throw failure.error;
 }
 
@@ -204,20 +225,26 @@ async function fetchBlob(
 async function commitLayer(step: Step, work: Work): Promise<void> {
   const { options, resolved, chain, signal } = work;
   const { content, snapshots, keelPath, layerLimits } = options.target;
-  const { layer, i } = step;
+  const { layer, i, below } = step;
   const { digest } = layer;
   await snapshots.commitLayer({
     chainId: chain[i] as Digest,
     parent: chain[i - 1],
     signal,
+    parentDone: async () => {
+      await below?.ended.promise;
+      signal.throwIfAborted();
+    },
     apply: async (dirs) => {
+      step.begun.resolve();
       options.onProgress({ kind: "unpack", digest });
       throwFailure(step.blob.end ?? {});
       // keel ends only after the store has verified the blob, so an unverified layer is never committed.
       const blob = step.blob.end === undefined ? step.blob : content.path(digest);
       const diffId = resolved.config.rootfs.diff_ids[i] as Digest;
       try {
-        await unpackLayer({ keelPath, layer, diffId, blob, dirs, limits: layerLimits, signal });
+        const lowersDone = below?.ended.promise;
+        await unpackLayer({ keelPath, layer, diffId, blob, dirs, lowersDone, limits: layerLimits, signal });
       } catch (error) {
         if (isCode(error, "DataLoss") && error.details?.["want"] === digest) content.discard(digest);
         // Bytes that cannot be unpacked may be bytes that are not the layer's: then the download knows better.

@@ -20,6 +20,8 @@ export interface UnpackOptions {
   /** Path of the layer's blob, or the file that is to be it while the bytes still arrive. */
   readonly blob: string | Growing;
   readonly dirs: { readonly upper: string; readonly work: string; readonly lowers: readonly string[] };
+  /** The lower directories are filled at the same time, until this resolves. */
+  readonly lowersDone: Promise<void> | undefined;
   readonly limits: LayerLimits;
   readonly signal: AbortSignal;
 }
@@ -43,17 +45,19 @@ export async function unpackLayer(options: UnpackOptions): Promise<void> {
 }
 
 async function runKeel(options: UnpackOptions, args: readonly string[]): Promise<string> {
-  const { keelPath, layer, signal, blob } = options;
+  const { keelPath, layer, signal, blob, lowersDone } = options;
   signal.throwIfAborted();
   const isWhole = typeof blob === "string";
   const fd = isWhole ? openSync(blob, "r") : blob.open();
   try {
-    const child = spawn(keelPath, isWhole ? args : [...args, "--growing"], {
-      stdio: [fd, "pipe", "pipe", isWhole ? "ignore" : "pipe"],
+    const later = [...(isWhole ? [] : ["--growing"]), ...(lowersDone === undefined ? [] : ["--lowers-later"])];
+    const child = spawn(keelPath, [...args, ...later], {
+      stdio: [fd, "pipe", "pipe", isWhole ? "ignore" : "pipe", lowersDone === undefined ? "ignore" : "pipe"],
       signal,
       killSignal: "SIGKILL",
     });
     const ended = waitFor(child, keelPath);
+    void lowersDone?.then(() => endQuietly(child.stdio[4] as Writable));
     const told = isWhole ? undefined : tellGrowth(child, blob);
     const [failure, out, err, untold] = await Promise.all([
       ended,
@@ -67,6 +71,11 @@ async function runKeel(options: UnpackOptions, args: readonly string[]): Promise
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
+}
+
+/** The child may be gone, or may never have looked. */
+function endQuietly(stream: Writable): void {
+  stream.on("error", () => {}).end();
 }
 
 /** Why the child failed, or "". Settles only when it is gone, so that nobody writes to the directory any more. */

@@ -75,6 +75,7 @@ class LayerSnapshots implements Snapshots {
       const dir = this.#dir(n);
       await apply({ upper: `${dir}/fs`, work: `${dir}/work`, lowers: chain.map((m) => `${this.#dir(m)}/fs`) });
       await syncFileSystem(dir);
+      await options.parentDone?.();
       this.#state.transaction(() => store.commitSnapshot(this.#state.db, n));
     } catch (error) {
       await this.#undo(n);
@@ -224,7 +225,9 @@ class LayerSnapshots implements Snapshots {
     if (dead.length > 0) {
       this.#state.transaction(
         () => {
-          for (const row of dead) if (!store.hasChildren(db, row.n)) store.removeSnapshot(db, row.n);
+          // What stands on another has the higher number.
+          for (const row of dead.toSorted((a, b) => b.n - a.n))
+            if (!store.hasChildren(db, row.n)) store.removeSnapshot(db, row.n);
         },
         { durable: true },
       );
@@ -291,7 +294,10 @@ class LayerSnapshots implements Snapshots {
   async #undo(n: number): Promise<void> {
     await removeTree(this.#dir(n));
     try {
-      this.#state.transaction(() => store.removeSnapshot(this.#state.db, n));
+      this.#state.transaction(() => {
+        // Layers that were unpacked on top at the same time go by themselves.
+        if (!store.hasChildren(this.#state.db, n)) store.removeSnapshot(this.#state.db, n);
+      });
     } catch (error) {
       // An uncommitted row is invisible; the next unpack of this layer, or recover after our end, removes it.
       if (!isCode(error, "ResourceExhausted") && !isCode(error, "Unavailable")) throw error;
@@ -316,10 +322,16 @@ class LayerSnapshots implements Snapshots {
     return this.#state.transaction(() => {
       const { db, owner } = this.#state;
       const stale = store.findSnapshot(db, "layer", chainId);
-      if (stale !== undefined) store.removeSnapshot(db, stale.n);
+      if (stale !== undefined) for (const n of store.listAbove(db, stale.n)) store.removeSnapshot(db, n);
       const row = { kind: "layer", name: chainId, driver: "overlayfs", options: [], ids: undefined } as const;
-      return store.addSnapshot(db, { ...row, parent: this.#parentOf(parent), owner });
+      return store.addSnapshot(db, { ...row, parent: this.#beginOn(parent), owner });
     });
+  }
+
+  /** As #parentOf, or a layer that this process has begun. */
+  #beginOn(parent: Digest | undefined): number | undefined {
+    const row = parent === undefined ? undefined : store.findSnapshot(this.#state.db, "layer", parent);
+    return row?.owner === this.#state.owner ? row.n : this.#parentOf(parent);
   }
 }
 

@@ -75,6 +75,40 @@ test("commitLayer: when apply fails, neither row nor directory stays, and it may
   assert.ok(s.snapshots.has(id("a")));
 });
 
+test("commitLayer: a layer may be begun on one that is not committed yet, and is committed after it", async () => {
+  using s = scratch();
+  const [lower, upper] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const first = s.snapshots.commitLayer({ chainId: id("a"), parent: undefined, apply: () => lower.promise });
+  await new Promise(setImmediate);
+  const parentDone = (): Promise<void> => first;
+  const second = s.snapshots.commitLayer({ chainId: id("b"), parent: id("a"), parentDone, apply: () => upper.promise });
+  upper.resolve();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual([s.snapshots.has(id("a")), s.snapshots.has(id("b"))], [false, false]);
+  lower.resolve();
+  await second;
+  assert.deepEqual([s.snapshots.has(id("a")), s.snapshots.has(id("b"))], [true, true]);
+});
+
+test("commitLayer: when the layer below fails, one that was begun on it goes too, and both may be tried again", async () => {
+  using s = scratch();
+  const lower = Promise.withResolvers<void>();
+  const first = s.snapshots.commitLayer({ chainId: id("a"), parent: undefined, apply: () => lower.promise });
+  await new Promise(setImmediate);
+  const second = s.snapshots.commitLayer({
+    chainId: id("b"),
+    parent: id("a"),
+    parentDone: () => first,
+    apply: nothing,
+  });
+  lower.reject(new Error("bad tar"));
+  await assert.rejects(first, /bad tar/);
+  await assert.rejects(second, /bad tar/);
+  await s.snapshots.commitLayer({ chainId: id("a"), parent: undefined, apply: nothing });
+  await s.snapshots.commitLayer({ chainId: id("b"), parent: id("a"), apply: nothing });
+  assert.ok(s.snapshots.has(id("b")));
+});
+
 test("commitLayer: two at once of the same chain id unpack once", async () => {
   using s = scratch();
   let runs = 0;

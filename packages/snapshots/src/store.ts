@@ -77,6 +77,18 @@ export function listChain(db: DatabaseSync, n: number): readonly number[] {
   return rows.map((row) => Number(row["n"]));
 }
 
+/** Numbers of all that stands on `n`, top first, `n` last. */
+export function listAbove(db: DatabaseSync, n: number): readonly number[] {
+  const rows = db
+    .prepare(
+      `WITH RECURSIVE above (n) AS (
+         SELECT ? UNION ALL SELECT s.n FROM above JOIN snapshot s ON s.parent = above.n
+       ) SELECT n FROM above ORDER BY n DESC`,
+    )
+    .all(n);
+  return rows.map((row) => Number(row["n"]));
+}
+
 export function hasChildren(db: DatabaseSync, n: number): boolean {
   return db.prepare("SELECT 1 FROM snapshot WHERE parent = ? LIMIT 1").get(n) !== undefined;
 }

@@ -60,7 +60,8 @@ export interface Snapshots {
   /**
    * Unpacks one layer on top of `parent` (undefined: first layer): runs `apply` with a fresh directory's mounts, then
    * commits under `chainId`. A crash at any point leaves an uncommitted directory that `recover` removes.
-   * When another process commits the same chain id meanwhile, that one is used.
+   * When another process commits the same chain id meanwhile, that one is used. The parent may be one that this process
+   * is unpacking too, whose `apply` was called: then `parentDone` says when it is committed, or throws that it will not be.
    */
   commitLayer(options: {
     readonly chainId: Digest;
@@ -71,6 +72,7 @@ export interface Snapshots {
       readonly work: string;
       readonly lowers: readonly string[];
     }) => Promise<void>;
+    readonly parentDone?: (() => Promise<void>) | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<void>;
   /** How new snapshots will be shown here. */
