@@ -240,7 +240,8 @@ class LayerSnapshots implements Snapshots {
     const { choose, state, keelPath, wanted = "auto" } = this.#options;
     if (choose !== undefined) return choose();
     this.#makeRoot();
-    return chooseDriver({ state, dir: this.#root, keelPath, wanted });
+    const file = join(this.#options.root, "snapshotter.json");
+    return chooseDriver({ state, dir: this.#root, file, keelPath, wanted });
   }
 
   #getRow(key: string): store.Row {

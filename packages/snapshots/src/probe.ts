@@ -11,6 +11,8 @@ export interface ProbeOptions {
   readonly state: State;
   /** The snapshots' directory; it must be there. */
   readonly dir: string;
+  /** What was found is kept in this file. */
+  readonly file: string;
   readonly keelPath: string;
   readonly wanted: Wanted;
 }
@@ -41,7 +43,7 @@ async function probeNow(options: ProbeOptions, mount: readonly string[]): Promis
   try {
     const args = ["probe", "--target", target, ...mount.flatMap((option) => ["--option", option])];
     const probe = JSON.parse((await runKeel(options.keelPath, args)).toString()) as LayerProbe;
-    const path = `${options.dir}/probe.json`;
+    const path = options.file;
     writeFileSync(`${path}.new`, JSON.stringify({ key: keyOf(options.dir), probe }), { mode: 0o600 });
     renameSync(`${path}.new`, path);
     return probe;
@@ -50,9 +52,9 @@ async function probeNow(options: ProbeOptions, mount: readonly string[]): Promis
   }
 }
 
-function readKnown({ dir }: ProbeOptions): LayerProbe | undefined {
+function readKnown({ dir, file }: ProbeOptions): LayerProbe | undefined {
   try {
-    const { key, probe } = JSON.parse(readFileSync(`${dir}/probe.json`, "utf8")) as { key: string; probe: LayerProbe };
+    const { key, probe } = JSON.parse(readFileSync(file, "utf8")) as { key: string; probe: LayerProbe };
     return key === keyOf(dir) ? probe : undefined;
   } catch {
     // Not there, or half written by an older version: it is found out anew.
