@@ -4,10 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { stored } from "../../packages/images/test/fixture.ts";
 import { busyboxLayout, changeEverything, derive } from "./fixtures.ts";
 import { BERTH, probe, type Ran, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
@@ -114,10 +115,7 @@ function sound(store: Store, when: string): void {
 
 function nothingLeft(store: Store): void {
   assert.equal(ok(store.berth("images", "-q")), "");
-  for (const name of ["content/sha256", "snapshots"]) {
-    const path = join(store.dir, "data", name);
-    assert.deepEqual(existsSync(path) ? readdirSync(path) : [], [], name);
-  }
+  for (const name of ["content/sha256", "snapshots"]) assert.deepEqual(stored(join(store.dir, "data"), name), [], name);
 }
 
 const runs = (name: string) => (store: Store) => {

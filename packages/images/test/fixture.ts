@@ -198,6 +198,12 @@ export function scratch(): { readonly dir: string } & Disposable {
   return { dir, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
 }
 
+/** Names in a directory of a data root that stand for something stored; the snapshotters' notes do not. */
+export function stored(root: string, dir: string): readonly string[] {
+  const path = join(root, dir);
+  return existsSync(path) ? readdirSync(path).filter((name) => name !== "probe.json") : [];
+}
+
 /** Everything below `dir`, one line each: path, mode, owner, and content, target or device; times left out. */
 export function listing(dir: string): readonly string[] {
   const names = readdirSync(dir, { recursive: true }) as string[];

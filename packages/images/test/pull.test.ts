@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -16,6 +16,7 @@ import {
   Registry,
   readJson,
   scratch,
+  stored,
   whyNot,
 } from "./fixture.ts";
 import { openStore, type Store } from "./store.ts";
@@ -58,9 +59,8 @@ async function mounted(store: Store, root: string, ref: string, look: (dir: stri
 
 /** Nothing of an image: no rows, blobs, layers, partial files. */
 function assertEmpty(store: Store, root: string): void {
-  const files = (dir: string): readonly string[] => (existsSync(join(root, dir)) ? readdirSync(join(root, dir)) : []);
   assert.deepEqual([store.images.list(), store.content.list(), store.snapshots.listLayers()], [[], [], []]);
-  assert.deepEqual([files("content/sha256"), files("ingest"), files("snapshots")], [[], [], []]);
+  for (const dir of ["content/sha256", "ingest", "snapshots"]) assert.deepEqual(stored(root, dir), [], dir);
 }
 
 t("pull: gzip, zstd and plain layers become the file system that was pushed", async () => {
@@ -150,10 +150,7 @@ t("pull: a layer whose content is not the configuration's diff id is never commi
   });
   const ref = registry.fill(layout, "liar", "test/liar:1");
   await assert.rejects(store.images.pull(ref), (e) => isCode(e, "DataLoss") && /diff id/.test(e.message));
-  assert.deepEqual(
-    [store.images.list(), store.snapshots.listLayers(), readdirSync(join(s.dir, "snapshots"))],
-    [[], [], []],
-  );
+  assert.deepEqual([store.images.list(), store.snapshots.listLayers(), stored(s.dir, "snapshots")], [[], [], []]);
 });
 
 t("pull: unknown names and artifacts are refused and change nothing", async () => {
