@@ -1,6 +1,10 @@
 /** keel's own decoder of gzip against zlib: what it makes of every kind of stream, and of damaged ones. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test as nodeTest } from "node:test";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 import { file, tar } from "./tar-writer.ts";
@@ -102,3 +106,37 @@ test("inflate: codes that are no codes, distances before the beginning and lengt
   const bytes = tar(file("f", "content"));
   assert.match(attempt(gzip(deflateRawSync(bytes), bytes.length + 1)).err, /damaged gzip data: another length/);
 });
+
+const noCompiler = skip || (spawnSync("gcc", ["--version"]).status === 0 ? false : "needs gcc");
+
+nodeTest(
+  "inflate: 2,000 streams, a third of them damaged, beside zlib, under the sanitizers",
+  { skip: noCompiler },
+  () => {
+    const dir = mkdtempSync(join(tmpdir(), "keel-inflate-"));
+    try {
+      const program = join(dir, "fuzz");
+      const sources = [
+        join(import.meta.dirname, "native/inflate-fuzz.c"),
+        join(import.meta.dirname, "../native/inflate.c"),
+      ];
+      const flags = [
+        "-O1",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+      ];
+      const include = `-I${join(import.meta.dirname, "../native")}`;
+      const built = spawnSync("gcc", [...flags, include, ...sources, "-lz", "-o", program], { encoding: "utf8" });
+      assert.equal(built.status, 0, built.stderr);
+      const ran = spawnSync(program, ["1", "2000"], { encoding: "utf8" });
+      assert.equal(ran.status, 0, ran.stdout + ran.stderr);
+      assert.match(ran.stdout, /^\d{3,} sound, \d{3,} damaged$/m);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  },
+);
