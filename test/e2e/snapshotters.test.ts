@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { busyboxLayout, changeEverything, deepen, derive } from "./fixtures.ts";
-import { mounts, probe, type Ran, Store, tool, until } from "./harness.ts";
+import { BERTH, mounts, probe, type Ran, Store, sleep, tool, until } from "./harness.ts";
 
 const skip = probe("umoci");
 const dir = mkdtempSync(join(tmpdir(), "berth-ways-"));
@@ -138,6 +138,25 @@ t("a container with --rm writes nothing back to the disk, one that stays does", 
     ok(store.berth("rm", "-f", id));
   }
 });
+
+t(
+  "kill -9 of run while native copies the image: nothing stays of the container, and the next one is whole",
+  async () => {
+    await using store = loaded({ BERTH_SNAPSHOTTER: "native" });
+    const layers = numbers(store).length;
+    for (let round = 0; round < 10; round++) {
+      const child = spawn(BERTH, ["run", "--rm", ...N, "changed", "true"], { env: store.env, stdio: "ignore" });
+      await sleep(40 + round * 10);
+      child.kill("SIGKILL");
+      if (child.exitCode === null && child.signalCode === null)
+        await new Promise((resolve) => child.on("close", resolve));
+    }
+    assert.equal(ok(store.berth("run", "--rm", ...N, "changed", "cat", "/www/new")), "new\n");
+    await until("the containers to go", () => ok(store.berth("ps", "-aq")) === "");
+    await until("the copies to go", () => numbers(store).length === layers);
+    assert.ok(!mounts().includes(store.dir));
+  },
+);
 
 t("an image of 150 layers and one of 499 run; one of more than 500 is refused", async () => {
   await using store = new Store();

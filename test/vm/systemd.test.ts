@@ -14,6 +14,7 @@ inGuest(
       SYSTEMD,
       "keel/test/idmap.test.ts",
       "keel/test/layers.test.ts",
+      "keel/test/tree-mounts.test.ts",
       "keel/test/trees.test.ts",
       "keel/test/unpack.test.ts",
     ],
