@@ -16,7 +16,7 @@ import { Registry } from "./registry.ts";
 const skip = probe("docker-registry", "skopeo", "umoci", "strace") || noInjection();
 const ALL = process.env["BERTH_CRASH_STEPS"] === "all";
 /** Points of one command in the ordinary run. */
-const POINTS = 6;
+const POINTS = 5;
 /** Calls after which something is there or gone; pwrite64 is the database's. */
 const CALLS = ["fsync", "fdatasync", "rename", "unlink", "rmdir", "mkdir", "ftruncate", "pwrite64"];
 const NAME = "r.test/app:1";
