@@ -28,12 +28,15 @@ t("user namespace: without mappings its root is the caller alone", () => {
 });
 
 t("user namespace: devices of the config have its owner and mode, also those that the host has no node of", () => {
-  const made = bundle(["stat", "-c", "%F %t:%T %u:%g %a", "/dev/foo"], (s) => {
+  const made = bundle(["sh", "-c", "stat -c '%F %t:%T %u:%g %a' /dev/foo; head -c 2 /dev/nil | wc -c"], (s) => {
     inUserNamespace(s);
-    s.linux.devices = [{ path: "/dev/foo", type: "b", major: 7, minor: 3, uid: 10, gid: 11, fileMode: 0o157 }];
+    s.linux.devices = [
+      { path: "/dev/foo", type: "b", major: 7, minor: 3, uid: 10, gid: 11, fileMode: 0o157 },
+      { path: "/dev/nil", type: "c", major: 1, minor: 5, fileMode: 0o666 },
+    ];
   });
   const ran = run(made);
-  assert.equal(ran.out, "block special file 7:3 10:11 157\n", ran.err);
+  assert.equal(ran.out, "block special file 7:3 10:11 157\n2\n", ran.err);
 });
 
 t("user namespace: with the host's network it has the host's /sys, without the cgroups", () => {

@@ -98,11 +98,11 @@ export function createContainer(options: CreateOptions): Created {
   }
 }
 
-function sourcesOf({ spec, steps, userNamespace }: CreatePlan): number[] {
+function sourcesOf({ spec, steps, userNamespace, draft }: CreatePlan): number[] {
   const trees = openSources(steps, userNamespace);
   if (userNamespace) {
     refuseUnlocking(steps, trees);
-    makeDevices(steps, trees, spec.linux || {});
+    makeDevices(steps, trees, spec.linux || {}, containerDir(draft.id));
   }
   return trees;
 }
