@@ -23,9 +23,10 @@ export interface PullRow {
 /** Pulls an image with every contender in turn, each time into a store of its own below `dir` that is empty. */
 export async function pullRow(dir: string, row: PullRow, caches: Caches): Promise<boolean> {
   const walls = new Map<string, { readonly skip: string | undefined; readonly us: number[] }>();
-  for (let round = -1; round < row.rounds; round++) {
-    for (const [name, open] of Object.entries(PULLERS)) {
-      const place = join(dir, `${name.split(" ")[0]}${round}`);
+  for (let round = caches === "warm" ? -1 : 0; round < row.rounds; round++) {
+    for (const [i, [name, open]] of Object.entries(PULLERS).entries()) {
+      // podman takes no long paths
+      const place = join(dir, `${i}.${round + 1}`);
       mkdirSync(place, { recursive: true });
       const puller = await open(place);
       const wall = walls.get(name) ?? { skip: puller.skip, us: [] };
@@ -34,7 +35,7 @@ export async function pullRow(dir: string, row: PullRow, caches: Caches): Promis
         if (puller.skip === undefined) {
           settle(caches);
           const us = timePull([...puller.pull, row.image]);
-          // The first round warms programs and registry up.
+          // Round -1 warms programs and registry up.
           if (round >= 0) wall.us.push(us);
         }
       } finally {

@@ -5,7 +5,7 @@ import { printComparison } from "../report.ts";
 import { type Layer, writeLayout } from "./fixtures.ts";
 import { startDocker } from "./peers.ts";
 
-const ROUNDS = 10;
+const ROUNDS = 5;
 
 export async function pushRow(dir: string, host: string, layers: readonly Layer[]): Promise<boolean> {
   const layout = join(dir, "layout");
