@@ -24,6 +24,7 @@ export function formatRows<R>(rows: readonly R[], kind: RowKind<R>, options: Row
   const format = options.format || "table";
   if (options.quiet && (format === "table" || format === "json"))
     return lines(rows.map((row) => kind.fields[kind.id]?.value(row) ?? ""));
+  if (format === "table") return usualTable(rows, kind);
   if (format === "json") return lines(rows.map((row) => toJson(dataOf(kind, row, true))));
   const isTable = /^table\b/.test(format);
   const written = isTable ? format.slice("table".length).trim() : format;
@@ -33,6 +34,12 @@ export function formatRows<R>(rows: readonly R[], kind: RowKind<R>, options: Row
   if (!isTable) return lines(body);
   const head = template.render(headerOf(kind));
   return formatTable([head, ...body].map((line) => line.split("\t")));
+}
+
+/** Without a template, which costs more than all else when there are a thousand rows. */
+function usualTable<R>(rows: readonly R[], kind: RowKind<R>): string {
+  const fields = kind.table.map((name) => kind.fields[name]).filter((field) => field !== undefined);
+  return formatTable([fields.map(({ header }) => header), ...rows.map((row) => fields.map(({ value }) => value(row)))]);
 }
 
 function lines(texts: readonly string[]): string {
