@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -66,4 +76,19 @@ test("rootless: ranges that are somebody else's are refused with the program's w
   const ran = asUser(show, both(map([0, UID, 1], [1, 300_000, 1000])));
   assert.equal(ran.code, 1);
   assert.match(ran.err, /write linux\.gidMappings with newgidmap: .*\(\/etc\/subgid must give you these ids\)/);
+});
+
+test("rootless: a time namespace with offsets is made by the user namespace's root", { skip: needs }, () => {
+  const script = "cut -d. -f1 /proc/uptime; tr -s ' ' </proc/self/timens_offsets; readlink /proc/self/ns/time";
+  const ran = asUser(script, (spec) => {
+    both(map([0, UID, 1]))(spec);
+    spec.linux.namespaces.push({ type: "time" });
+    spec.linux.timeOffsets = { boottime: { secs: 864_000 } };
+  });
+  assert.equal(ran.code, 0, ran.err);
+  const [uptime, monotonic, boottime, namespace] = ran.out.split("\n");
+  const own = Number(readFileSync("/proc/uptime", "utf8").split(".")[0]);
+  assert.ok(Math.abs(Number(uptime) - own - 864_000) < 60, ran.out);
+  assert.deepEqual([monotonic, boottime], ["monotonic 0 0", "boottime 864000 0"]);
+  assert.notEqual(namespace, readlinkSync("/proc/self/ns/time"));
 });

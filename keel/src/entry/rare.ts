@@ -6,6 +6,7 @@ import { planExecAffinity, planSchedule } from "../plan/schedule.ts";
 import { configureNetDevices, findNetDevices, moveNetDevices } from "../run/netdevices.ts";
 import { findResctrl, joinResctrl, planResctrl, removeResctrl } from "../run/resctrl.ts";
 import { applySchedule, setAffinity } from "../run/schedule.ts";
+import { enterOwnTime } from "../run/spawn.ts";
 import { compileFilter, refuseUnknownCalls } from "../seccomp/compile.ts";
 
 globalThis.keelRare = {
@@ -26,4 +27,5 @@ globalThis.keelRare = {
   makeMapped,
   mountMapped,
   addUserNamespace,
+  enterOwnTime,
 };

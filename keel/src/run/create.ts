@@ -118,12 +118,13 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = sourcesOf(plan);
   const netDevices = findDevices(spec);
-  const main = (): never => {
+  const main = (ownTime: boolean): never => {
     sys.loadModule("born");
     return keelBorn({
       id: options.id,
       spec,
       namespaces,
+      ownTime,
       steps: plan.steps,
       trees,
       cgroups: plan.unified ? [] : cgroupPaths(plan),
@@ -150,8 +151,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   if (namespaces.newUser) traced("idmaps", () => writeIdMaps(pid, spec.linux || {}));
   if (netDevices) handNetDevices(netDevices, plan.userNamespace ? pid : -1);
   if (!early) makeContainerCgroups(plan, undo, pid);
-  const { resctrl } = plan;
-  if (resctrl) traced("resctrl", () => rare().joinResctrl(resctrl, pid, undo.resctrl));
+  joinResctrl(plan, pid, undo);
   sendGo(mine, "let the container's init go on");
   const record = completeDraft(plan.draft, pid, undo);
   prepareRecord(record, plan.text);
@@ -167,6 +167,10 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   }
   sys.close(mine);
   return { record, spec, master, notify };
+}
+
+function joinResctrl({ resctrl }: CreatePlan, pid: number, undo: Undo): void {
+  if (resctrl) traced("resctrl", () => rare().joinResctrl(resctrl, pid, undo.resctrl));
 }
 
 /** The container is known from here on. */

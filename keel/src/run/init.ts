@@ -27,6 +27,8 @@ export interface InitPlan {
   readonly id: string;
   readonly spec: Spec;
   readonly namespaces: NamespacePlan;
+  /** The time namespace is yet to be made. */
+  readonly ownTime: boolean;
   readonly steps: readonly Step[];
   /** Of the steps that mount something of the host: its tree, opened by the parent; else -1 or nothing. */
   readonly trees: readonly number[];
@@ -83,6 +85,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (early) joinCgroup(plan);
   if (namespaces.joinMount !== "") traced("mountns", () => joinMountNamespace(namespaces.joinMount));
   if (mapped) traced("root", becomeMappedRoot);
+  if (plan.ownTime) traced("time", () => rare().enterOwnTime(namespaces.timeOffsets));
   if (namespaces.newNetwork) traced("loopback", () => must(sys.interfaceUp("lo"), "bring up the loopback interface"));
   const devices = plan.netDevices;
   if (devices) traced("netdevices", () => takeNetDevices(devices, mapped));

@@ -7,6 +7,7 @@ import type { Process, Spec } from "../spec/types.ts";
 import type * as netdevices from "./netdevices.ts";
 import type * as resctrl from "./resctrl.ts";
 import type { applySchedule, setAffinity } from "./schedule.ts";
+import type { enterOwnTime } from "./spawn.ts";
 
 /** What few containers ask for, in a module of its own: code that is not loaded costs neither time nor memory. */
 export interface Rare {
@@ -23,6 +24,7 @@ export interface Rare {
   readonly planExecAffinity: typeof schedule.planExecAffinity;
   readonly applySchedule: typeof applySchedule;
   readonly setAffinity: typeof setAffinity;
+  readonly enterOwnTime: typeof enterOwnTime;
   readonly mountFuse: typeof mountFuse;
   readonly makeMapped: typeof makeMapped;
   readonly mountMapped: typeof mountMapped;

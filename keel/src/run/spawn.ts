@@ -4,13 +4,21 @@ import { NAMESPACE_FILES, NAMESPACE_FLAGS, type NamespacePlan } from "../plan/na
 
 /**
  * Clones init into its namespaces and returns its pid. Namespaces to join are entered by this process around the
- * clone and left again; `cgroup` (v2) makes it start there (CLONE_INTO_CGROUP). `main` runs in the child.
+ * clone and left again; `cgroup` (v2) makes it start there (CLONE_INTO_CGROUP). `main` runs in the child, and learns
+ * whether its time namespace is left to it.
  */
-export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, main: () => never): number {
+export function spawnInit(
+  plan: NamespacePlan,
+  cgroup: string,
+  sync: number,
+  main: (ownTime: boolean) => never,
+): number {
   // processes of a joined pid namespace must not trace init before it has let go of the host (CVE-2016-9962)
   if (plan.joins.length > 0 || plan.joinUser !== "") sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0);
   const { back, late } = enterJoins(plan);
-  if (plan.newTime) makeTimeNamespace(plan.timeOffsets);
+  // without root it can only be the affair of the new user namespace's root
+  const ownTime = plan.newTime && plan.newUser && plan.joins.length === 0 && sys.geteuid() !== 0;
+  if (plan.newTime && !ownTime) makeTimeNamespace(plan.timeOffsets);
   const cgroupFd = cgroup === "" ? -1 : must(sys.open(cgroup, c.O_PATH | c.O_DIRECTORY, 0), `open cgroup ${cgroup}`);
   let pid: number;
   if (plan.joinUser !== "") pid = spawnThroughUser(plan, late, cgroupFd, main);
@@ -18,7 +26,7 @@ export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, mai
     pid = sys.clone(plan.cloneFlags, cgroupFd);
     if (pid === 0) {
       sys.close(sync);
-      main();
+      main(ownTime);
     }
   }
   if (cgroupFd >= 0) sys.close(cgroupFd);
@@ -28,6 +36,19 @@ export function spawnInit(plan: NamespacePlan, cgroup: string, sync: number, mai
   }
   if (pid < 0) throw namespaceError(pid);
   return pid;
+}
+
+/**
+ * For the root of a user namespace that is new, and alone in its pid namespace: whoever may trace a process may write its
+ * offsets, which takes a dumpable one.
+ */
+export function enterOwnTime(offsets: string): void {
+  must(sys.prctl(c.PR_SET_DUMPABLE, 1, 0, 0, 0), "open our /proc/self to us");
+  makeTimeNamespace(offsets);
+  const made = must(sys.open("/proc/self/ns/time_for_children", c.O_RDONLY, 0), "open the time namespace");
+  must(sys.setns(made, c.CLONE_NEWTIME), "enter the time namespace");
+  sys.close(made);
+  must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
 }
 
 /** Its offsets can be set until the first process enters it, which is init. */
@@ -96,7 +117,12 @@ function enterJoins(plan: NamespacePlan): Joined {
  * Joining a user namespace: a stage process enters it, makes the rest inside it, and gives birth to init as its
  * sibling (CLONE_PARENT), whose pid it reports.
  */
-function spawnThroughUser(plan: NamespacePlan, late: Joined["late"], cgroupFd: number, main: () => never): number {
+function spawnThroughUser(
+  plan: NamespacePlan,
+  late: Joined["late"],
+  cgroupFd: number,
+  main: (ownTime: boolean) => never,
+): number {
   const fd = must(sys.open(plan.joinUser, c.O_RDONLY, 0), `open ${plan.joinUser}`);
   const pair = sys.socketpair(5);
   if (typeof pair === "number") throw callError("make a socket pair", pair);
@@ -104,7 +130,7 @@ function spawnThroughUser(plan: NamespacePlan, late: Joined["late"], cgroupFd: n
   if (stage === 0) {
     const joined = joinLate(fd, late);
     const child = joined < 0 ? joined : sys.clone((plan.cloneFlags | c.CLONE_PARENT) >>> 0, cgroupFd);
-    if (child === 0) main();
+    if (child === 0) main(false);
     sys.write(pair[1], String(child));
     sys.exit(0);
   }
