@@ -3,6 +3,7 @@
  * hashes the tar stream, and the caller parses it and writes files. They meet in a ring of buffers.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <nettle/sha2.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -68,6 +69,8 @@ static ssize_t read_input(void *bytes, size_t room) {
     char word[256];
     ssize_t more = read_again(in.grows, word, sizeof word);
     if (more < 0) return more;
+    /* the file is to be on the disk soon after it is whole */
+    (void)sync_file_range(in.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     /* what came before the end of the word is in the file, but perhaps was not yet when we looked */
     if (more == 0) in.grows = -1;
   }
