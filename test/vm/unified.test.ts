@@ -10,6 +10,7 @@ const WITHOUT = [
   "keel/test/tree-mounts.test.ts",
   "keel/test/trees.test.ts",
   "keel/test/unpack.test.ts",
+  "keel/test/unpack-limits.test.ts",
   "keel/test/systemd.test.ts",
   // a tmpfs cannot be idmapped before Linux 6.3: there too
   "keel/test/idmap.test.ts",

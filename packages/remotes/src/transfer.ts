@@ -5,7 +5,7 @@ import type { Repository } from "./hosts.ts";
 import type { Source } from "./source.ts";
 import type { PushProgress } from "./types.ts";
 
-const PARALLEL_UPLOADS = 4;
+const PARALLEL_UPLOADS = 6;
 const MAX_NESTING = 4;
 
 export interface TransferOptions {

@@ -139,8 +139,9 @@ class LayerSnapshots implements Snapshots {
   async remove(key: string): Promise<void> {
     const row = store.findSnapshot(this.#state.db, "writable", key);
     if (row === undefined) return;
-    this.#state.transaction(() => store.removeSnapshot(this.#state.db, row.n), { durable: true });
+    // the row last: whoever is killed in between finds by it what is left to remove
     await removeTree(this.#dir(row.n));
+    this.#state.transaction(() => store.removeSnapshot(this.#state.db, row.n), { durable: true });
   }
 
   async removeLayer(chainId: Digest): Promise<void> {
