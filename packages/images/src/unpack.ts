@@ -57,7 +57,9 @@ async function runKeel(options: UnpackOptions, args: readonly string[]): Promise
       killSignal: "SIGKILL",
     });
     const ended = waitFor(child, keelPath);
-    void lowersDone?.then(() => endQuietly(child.stdio[4] as Writable));
+    // what the child has not read when it is killed comes back as an error of ours, at any time
+    for (const stream of child.stdio.slice(3)) stream?.on("error", () => {});
+    void lowersDone?.then(() => (child.stdio[4] as Writable).end());
     const told = isWhole ? undefined : tellGrowth(child, blob);
     const [failure, out, err, untold] = await Promise.all([
       ended,
@@ -71,11 +73,6 @@ async function runKeel(options: UnpackOptions, args: readonly string[]): Promise
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
-}
-
-/** The child may be gone, or may never have looked. */
-function endQuietly(stream: Writable): void {
-  stream.on("error", () => {}).end();
 }
 
 /** Why the child failed, or "". Settles only when it is gone, so that nobody writes to the directory any more. */
