@@ -123,9 +123,9 @@ async function compile(source: string, flags: readonly string[]): Promise<string
 function writeDuktapeConfig(): void {
   const packaged = readFileSync(join(DUKTAPE, "duk_config.h"), "utf8");
   const last = packaged.lastIndexOf("#endif");
-  const with_ = [...WITH, STRINGS];
-  const without = [...WITHOUT, ...with_].map((option) => `#undef ${option.split(" ")[0]}\n`);
-  const choices = [...without, ...with_.map((option) => `#define ${option}\n`)].join("");
+  const chosen = [...WITH, STRINGS];
+  const without = [...WITHOUT, ...chosen].map((option) => `#undef ${option.split(" ")[0]}\n`);
+  const choices = [...without, ...chosen.map((option) => `#define ${option}\n`)].join("");
   const text = `${packaged.slice(0, last)}${choices}${packaged.slice(last)}`;
   writeIfChanged(join(OBJECTS, "duk_config.h"), text);
 }
