@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { busyboxLayout, changeEverything, derive } from "./fixtures.ts";
-import { BERTH, probe, type Ran, Store, tool } from "./harness.ts";
+import { BERTH, ok, probe, Store, tool } from "./harness.ts";
 
 const skip = probe("skopeo", "umoci", "tar");
 const dir = mkdtempSync(join(tmpdir(), "berth-archives-"));
@@ -37,11 +37,6 @@ after(async () => {
 });
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip, timeout: 120_000 }, body);
-
-function ok(ran: Ran): string {
-  assert.equal(ran.code, 0, ran.err);
-  return ran.out;
-}
 
 const digestAt = (where: string): string =>
   tool("skopeo", "inspect", "--format", "{{.Digest}}", where, "--no-tags").trim();

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { busyboxLayout, derive, twoPlatforms } from "./fixtures.ts";
-import { probe, type Ran, Store, tool } from "./harness.ts";
+import { ok, probe, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
 
 const skip = probe("docker-registry", "skopeo", "umoci");
@@ -31,11 +31,6 @@ after(async () => {
 });
 
 const t = (name: string, body: () => Promise<void>): void => void test(name, { skip, timeout: 120_000 }, body);
-
-function ok(ran: Ran): string {
-  assert.equal(ran.code, 0, ran.out + ran.err);
-  return ran.out;
-}
 
 const blobs = (store: Store): string => join(store.dir, "data/content/sha256");
 const snapshots = (store: Store): string => join(store.dir, "data/snapshots");

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { stored } from "../../packages/images/test/fixture.ts";
 import { busyboxLayout, changeEverything, derive } from "./fixtures.ts";
-import { BERTH, probe, type Ran, Store, tool } from "./harness.ts";
+import { BERTH, ok, probe, type Ran, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
 
 const skip = probe("docker-registry", "skopeo", "umoci", "strace") || noInjection();
@@ -55,11 +55,6 @@ interface Case {
   readonly done?: RegExp;
   /** What holds after the repetition. */
   readonly look: (store: Store) => void;
-}
-
-function ok({ code, out, err }: Ran): string {
-  assert.equal(code, 0, err);
-  return out;
 }
 
 function traced(

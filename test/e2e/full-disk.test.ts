@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { busyboxLayout, changeEverything, derive } from "./fixtures.ts";
-import { probe, type Ran, Store, tool } from "./harness.ts";
+import { ok, probe, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
 
 const skip = probe("docker-registry", "skopeo", "umoci");
@@ -34,11 +34,6 @@ after(async () => {
   if (!skip) await registry[Symbol.asyncDispose]();
   rmSync(dir, { recursive: true, force: true });
 });
-
-function ok({ code, out, err }: Ran): string {
-  assert.equal(code, 0, err);
-  return out;
-}
 
 function sound(store: Store): void {
   const { out, err } = store.berth("system", "check");

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -23,6 +24,12 @@ export interface Ran {
   readonly err: string;
 }
 
+/** What a command printed that had to succeed. */
+export function ok({ code, out, err }: Ran): string {
+  assert.equal(code, 0, out + err);
+  return out;
+}
+
 /** One store of its own: data root, run root, and the CLI bound to them. */
 export class Store implements AsyncDisposable {
   readonly dir: string = mkdtempSync(join(tmpdir(), "berth-e2e-"));
@@ -30,6 +37,13 @@ export class Store implements AsyncDisposable {
 
   constructor(env: NodeJS.ProcessEnv = {}) {
     this.env = { ...process.env, ...env, BERTH_ROOT: join(this.dir, "data"), BERTH_RUN_ROOT: join(this.dir, "run") };
+  }
+
+  /** A store that holds the images of a layout or archive. */
+  static with(images: string, env?: NodeJS.ProcessEnv): Store {
+    const store = new Store(env);
+    ok(store.berth("load", "-q", "-i", images));
+    return store;
   }
 
   berth(...args: readonly string[]): Ran {
@@ -48,6 +62,21 @@ export class Store implements AsyncDisposable {
 
   spawn(...args: readonly string[]): ChildProcess {
     return spawn(BERTH, args, { env: this.env, stdio: ["pipe", "pipe", "pipe"] });
+  }
+
+  /** As berth, for tests that serve what it asks for, or look on meanwhile. */
+  async run(...args: readonly string[]): Promise<Ran> {
+    const child = this.spawn(...args);
+    let [out, err] = ["", ""];
+    child.stdout?.on("data", (chunk) => {
+      out += String(chunk);
+    });
+    child.stderr?.on("data", (chunk) => {
+      err += String(chunk);
+    });
+    child.stdin?.end();
+    const code = await new Promise<number>((resolve) => child.on("close", (ended) => resolve(ended ?? 128 + 9)));
+    return { code, out, err };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

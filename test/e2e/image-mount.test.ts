@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { busyboxLayout, changeEverything, derive } from "./fixtures.ts";
-import { BERTH, mounts, probe, type Ran, Store, sleep } from "./harness.ts";
+import { BERTH, mounts, ok, probe, Store, sleep } from "./harness.ts";
 
 const skip = probe("umoci");
 const dir = mkdtempSync(join(tmpdir(), "berth-mount-"));
@@ -22,16 +22,7 @@ after(() => rmSync(dir, { recursive: true, force: true }));
 const t = (name: string, body: () => void | Promise<void>, why: string | false = skip): void =>
   void test(name, { skip: why, timeout: 180_000 }, body);
 
-function ok(ran: Ran): string {
-  assert.equal(ran.code, 0, ran.err);
-  return ran.out;
-}
-
-function loaded(env: NodeJS.ProcessEnv = {}): Store {
-  const store = new Store(env);
-  ok(store.berth("load", "-q", "-i", layout));
-  return store;
-}
+const loaded = (env?: NodeJS.ProcessEnv): Store => Store.with(layout, env);
 
 /** What the store has outside of its database: snapshots, mount points, mounts. */
 function traces(store: Store): readonly string[] {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { busyboxLayout, derive } from "./fixtures.ts";
-import { probe, type Ran, Store, tool } from "./harness.ts";
+import { ok, probe, Store, tool } from "./harness.ts";
 
 const skip = probe("umoci");
 const dir = mkdtempSync(join(tmpdir(), "berth-local-"));
@@ -30,11 +30,6 @@ after(async () => {
 });
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip, timeout: 120_000 }, body);
-
-function ok(ran: Ran): string {
-  assert.equal(ran.code, 0, ran.err);
-  return ran.out;
-}
 
 const names = (): readonly string[] =>
   ok(store.berth("images", "--format", "{{.Repository}}:{{.Tag}}"))

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { blobPath, busyboxLayout, derive } from "./fixtures.ts";
-import { probe, type Ran, Store, tool } from "./harness.ts";
+import { ok, probe, type Ran, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
 import { Served } from "./served.ts";
 
@@ -114,11 +114,6 @@ after(async () => {
 });
 
 const t = (name: string, body: () => Promise<void>): void => void test(name, { skip, timeout: 120_000 }, body);
-
-function ok({ code, out, err }: Ran): string {
-  assert.equal(code, 0, err);
-  return out;
-}
 
 /** Contents of all blobs of a layout, by digest. */
 function blobsOf(path: string): ReadonlyMap<string, string> {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { file, tar } from "../../keel/test/tar-writer.ts";
 import { Evil } from "./evil.ts";
-import { probe, Store } from "./harness.ts";
+import { ok, probe, type Ran, Store } from "./harness.ts";
 
 const skip = probe();
 const layer = tar(file("a", "1\n".repeat(200_000)));
@@ -14,26 +14,10 @@ const store = new Store();
 after(() => store[Symbol.asyncDispose]());
 
 /** The registry is in this process: berth must not block it. */
-async function berth(
-  ...args: readonly string[]
-): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
-  const child = store.spawn(...args);
-  let [out, err] = ["", ""];
-  child.stdout?.on("data", (chunk) => {
-    out += String(chunk);
-  });
-  child.stderr?.on("data", (chunk) => {
-    err += String(chunk);
-  });
-  child.stdin?.end();
-  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  return { code, out, err };
-}
+const berth = (...args: readonly string[]): Promise<Ran> => store.run(...args);
 
-async function ok(...args: readonly string[]): Promise<string> {
-  const { code, out, err } = await berth(...args);
-  assert.equal(code, 0, err);
-  return out;
+async function done(...args: readonly string[]): Promise<string> {
+  return ok(await berth(...args));
 }
 
 test("an IPv6 host with a port: pull, find, tag and remove", { skip, timeout: 60_000 }, async (t) => {
@@ -42,11 +26,11 @@ test("an IPv6 host with a port: pull, find, tag and remove", { skip, timeout: 60
   await using _evil = evil;
   assert.match(evil.host, /^\[::1\]:\d+$/);
   evil.image("1", [{ tar: layer }]);
-  assert.equal(await ok("pull", "-q", evil.name("1")), `${evil.name("1")}\n`);
-  assert.match(await ok("images", "--format", "{{.Repository}}:{{.Tag}}"), /^\[::1\]:\d+\/test\/evil:1$/m);
-  await ok("tag", evil.name("1"), `${evil.host}/other:2`);
-  await ok("rmi", evil.name("1"), `${evil.host}/other:2`);
-  assert.equal(await ok("images", "-q"), "");
+  assert.equal(await done("pull", "-q", evil.name("1")), `${evil.name("1")}\n`);
+  assert.match(await done("images", "--format", "{{.Repository}}:{{.Tag}}"), /^\[::1\]:\d+\/test\/evil:1$/m);
+  await done("tag", evil.name("1"), `${evil.host}/other:2`);
+  await done("rmi", evil.name("1"), `${evil.host}/other:2`);
+  assert.equal(await done("images", "-q"), "");
 });
 
 test("tag and digest together: the digest decides, whatever the tag has become", {
@@ -57,16 +41,16 @@ test("tag and digest together: the digest decides, whatever the tag has become",
   const first = evil.image("moving", [{ tar: layer }]);
   evil.image("moving", [{ tar: tar(file("b", "2\n")) }]);
   const both = `${evil.name("moving")}@${first.digest}`;
-  await ok("pull", "-q", both);
+  await done("pull", "-q", both);
   assert.equal(evil.asked[0]?.what, `manifests/${first.digest}`);
   assert.match(
-    await ok("images", "--digests", "--format", "{{.Tag}} {{.Digest}}"),
+    await done("images", "--digests", "--format", "{{.Tag}} {{.Digest}}"),
     new RegExp(`^<none> ${first.digest}$`, "m"),
   );
   const wrong = await berth("pull", "-q", `${evil.name("moving")}@sha256:${"0".repeat(64)}`);
   assert.equal(wrong.code, 1);
   assert.match(wrong.err, /not found/);
-  await ok("rmi", both);
+  await done("rmi", both);
 });
 
 test("mirrors: one that breaks in the middle of a layer is replaced by the next host, which goes on from there", {
@@ -91,7 +75,7 @@ test("mirrors: one that breaks in the middle of a layer is replaced by the next 
   writeFileSync(conf, `[[registry]]\nlocation = "${up}"\n[[registry.mirror]]\nlocation = "${down}"\ninsecure = true\n`);
   store.env["BERTH_REGISTRIES_CONF"] = conf;
   try {
-    assert.equal(await ok("pull", "-q", upstream.name("1")), `${upstream.name("1")}\n`);
+    assert.equal(await done("pull", "-q", upstream.name("1")), `${upstream.name("1")}\n`);
     assert.equal(upstream.gets(digest)[0]?.range, "bytes=200000-");
     assert.ok(!upstream.asked.some(({ what }) => what.startsWith("manifests/")), "the mirror had the manifest");
   } finally {

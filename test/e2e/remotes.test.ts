@@ -8,7 +8,7 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { blobPath, busyboxLayout, derive, twoPlatforms } from "./fixtures.ts";
-import { probe, type Ran, Store, tool } from "./harness.ts";
+import { ok, probe, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
 import { Served } from "./served.ts";
 
@@ -46,11 +46,6 @@ after(async () => {
 });
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip, timeout: 120_000 }, body);
-
-function ok(ran: Ran): string {
-  assert.equal(ran.code, 0, ran.err);
-  return ran.out;
-}
 
 const inspect = (host: string, name: string): { digest: string; raw: string } => {
   const at = `docker://${host}/${name}`;

@@ -76,21 +76,12 @@ function assertClean(where: string, text: string): void {
 async function clean(
   store: Store,
   ...args: readonly string[]
-): Promise<{ readonly code: number | null; readonly err: string }> {
-  const child = store.spawn(...args);
-  let [out, err] = ["", ""];
-  child.stdout?.on("data", (chunk) => {
-    out += String(chunk);
-  });
-  child.stderr?.on("data", (chunk) => {
-    err += String(chunk);
-  });
-  child.stdin?.end();
+): Promise<{ readonly code: number; readonly err: string }> {
   const look = setInterval(() => {
     for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
       assertClean(`pid ${pid}`, commandLine(pid));
   }, 10);
-  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  const { code, out, err } = await store.run(...args);
   clearInterval(look);
   assertClean(args.join(" "), out + err);
   const found = spawnSync("grep", ["-rlaF", ...SECRETS.flatMap((secret) => ["-e", secret]), store.dir], {

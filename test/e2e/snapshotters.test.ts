@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { busyboxLayout, changeEverything, deepen, derive } from "./fixtures.ts";
-import { BERTH, mounts, probe, type Ran, Store, sleep, tool, until } from "./harness.ts";
+import { BERTH, mounts, ok, probe, Store, sleep, tool, until } from "./harness.ts";
 
 const skip = probe("umoci");
 const dir = mkdtempSync(join(tmpdir(), "berth-ways-"));
@@ -23,16 +23,7 @@ after(() => rmSync(dir, { recursive: true, force: true }));
 const t = (name: string, body: () => void | Promise<void>, why: string | false = skip): void =>
   void test(name, { skip: why, timeout: 180_000 }, body);
 
-function ok(ran: Ran): string {
-  assert.equal(ran.code, 0, ran.err);
-  return ran.out;
-}
-
-function loaded(env: NodeJS.ProcessEnv = {}): Store {
-  const store = new Store(env);
-  ok(store.berth("load", "-q", "-i", layout));
-  return store;
-}
+const loaded = (env?: NodeJS.ProcessEnv): Store => Store.with(layout, env);
 
 /** Why fuse-overlayfs cannot be tested, or false. */
 const noFuse = ((): string | false => {

@@ -3,6 +3,7 @@ import { mountFuse } from "../host/fuse.ts";
 import { makeMapped, mountMapped } from "../host/mapped.ts";
 import { addUserNamespace } from "../host/userns.ts";
 import { planExecAffinity, planSchedule } from "../plan/schedule.ts";
+import { copyUp } from "../run/copyup.ts";
 import { configureNetDevices, findNetDevices, moveNetDevices } from "../run/netdevices.ts";
 import { findResctrl, joinResctrl, planResctrl, removeResctrl } from "../run/resctrl.ts";
 import { applySchedule, setAffinity } from "../run/schedule.ts";
@@ -27,5 +28,6 @@ globalThis.keelRare = {
   makeMapped,
   mountMapped,
   addUserNamespace,
+  copyUp,
   enterOwnTime,
 };

@@ -1,8 +1,7 @@
 import { copyAttributes } from "../lib/attributes.ts";
 import * as c from "../lib/consts.ts";
+import { copyNode } from "../lib/copy.ts";
 import { callError, must, mustGet } from "../lib/errors.ts";
-
-const CHUNK = 1 << 20;
 
 /**
  * tmpcopyup: fills a new tmpfs with what it hides, with owners, modes, xattrs and links. Both are descriptors of
@@ -28,30 +27,14 @@ function copyEntry(fromDir: number, toDir: number, name: string, path: string): 
   const what = `copy ${path} to the tmpfs`;
   const stat = sys.fstatat(fromDir, name, c.AT_SYMLINK_NOFOLLOW);
   if (typeof stat === "number") throw callError(what, stat);
-  const type = stat.mode & c.S_IFMT;
-  if (type === c.S_IFLNK) {
-    const target = sys.readlinkat(fromDir, name);
-    if (typeof target === "number") throw callError(what, target);
-    must(sys.symlinkat(target, toDir, name), what);
-  } else if (type === c.S_IFDIR) {
-    must(sys.mkdirat(toDir, name, 0o700), what);
-    const from = must(sys.openat(fromDir, name, c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW, 0), what);
-    const to = must(sys.openat(toDir, name, c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW, 0), what);
-    copyDirectory(from, to, path);
-    sys.close(from);
-    sys.close(to);
+  if ((stat.mode & c.S_IFMT) !== c.S_IFDIR) {
+    copyNode({ dir: fromDir, name, stat }, toDir, what);
     return;
-  } else if (type === c.S_IFREG) {
-    const from = must(sys.openat(fromDir, name, c.O_RDONLY | c.O_NOFOLLOW, 0), what);
-    const to = must(sys.openat(toDir, name, c.O_WRONLY | c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW, 0o600), what);
-    while (must(sys.copyFd(from, to, CHUNK), what) > 0);
-    must(copyAttributes(from, to, stat), what);
-    sys.close(from);
-    sys.close(to);
-    return;
-  } else {
-    must(sys.mknodat(toDir, name, stat.mode, stat.rdevMajor, stat.rdevMinor), what);
-    must(sys.fchmodat(toDir, name, stat.mode & 0o7777), what);
   }
-  must(sys.fchownat(toDir, name, stat.uid, stat.gid, c.AT_SYMLINK_NOFOLLOW), what);
+  must(sys.mkdirat(toDir, name, 0o700), what);
+  const from = must(sys.openat(fromDir, name, c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW, 0), what);
+  const to = must(sys.openat(toDir, name, c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW, 0), what);
+  copyDirectory(from, to, path);
+  sys.close(from);
+  sys.close(to);
 }

@@ -4,6 +4,7 @@ import type { addUserNamespace } from "../host/userns.ts";
 import type * as schedule from "../plan/schedule.ts";
 import type { compileFilter, refuseUnknownCalls } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
+import type { copyUp } from "./copyup.ts";
 import type * as netdevices from "./netdevices.ts";
 import type * as resctrl from "./resctrl.ts";
 import type { applySchedule, setAffinity } from "./schedule.ts";
@@ -24,6 +25,7 @@ export interface Rare {
   readonly planExecAffinity: typeof schedule.planExecAffinity;
   readonly applySchedule: typeof applySchedule;
   readonly setAffinity: typeof setAffinity;
+  readonly copyUp: typeof copyUp;
   readonly enterOwnTime: typeof enterOwnTime;
   readonly mountFuse: typeof mountFuse;
   readonly makeMapped: typeof makeMapped;

@@ -2,9 +2,9 @@ import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { isTracing, traced } from "../lib/trace.ts";
 import type { Step } from "../plan/steps.ts";
-import { copyUp } from "./copyup.ts";
 import { ensureInRoot, IN_ROOT, openInRoot, openStrict } from "./inroot.ts";
 import { copyLink, openLink } from "./links.ts";
+import { rare } from "./rare.ts";
 import { openSource } from "./sources.ts";
 import { bindSysfs } from "./sysfs.ts";
 
@@ -175,7 +175,7 @@ function applyMount(step: Extract<Step, { op: "mount" }>, state: RootfsState): v
   if (result < 0) throw callError(`mount ${step.fstype} at ${step.dest}`, result);
   if (step.copyUp && there >= 0) {
     const mounted = must(openInRoot(state.root, step.dest, 0), `open ${step.dest} in the rootfs`);
-    copyUp(target, mounted, step.dest);
+    rare().copyUp(target, mounted, step.dest);
     if (step.flags & c.MS_RDONLY)
       must(
         sys.mountSetattr(mounted, "", c.AT_EMPTY_PATH, c.MOUNT_ATTR_RDONLY, 0, 0, -1),
