@@ -4,6 +4,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   alive,
   bundle,
@@ -49,8 +50,10 @@ t("edge 1: an init that nobody has reaped yet is stopped, for state, exec, kill 
   }
 });
 
-t("edge 2: another process with init's number is never taken for it", () => {
+t("edge 2: another process with init's number is never taken for it", async () => {
   const target = sleeping();
+  // start times are counted in ticks of 10 ms, and keel can be done within the one in which init began
+  await sleep(25);
   const other = spawn("sleep", ["1000"], { stdio: "ignore" });
   const file = join(stateDir(target.id), "state.json");
   const record = JSON.parse(readFileSync(file, "utf8"));
