@@ -1,4 +1,5 @@
-import type { IncomingMessage } from "node:http";
+import { Agent, type IncomingMessage, request as requestPlain } from "node:http";
+import { request as requestSecure, Agent as SecureAgent } from "node:https";
 import { BerthError } from "@berth/base";
 import { pump, readBody } from "./body.ts";
 import { isLoopback, isSameOrigin } from "./endpoint.ts";
@@ -45,28 +46,26 @@ export interface TransportOptions {
   readonly insecure: boolean;
 }
 
-/** Opens connections that are kept for further requests. Loads HTTP and TLS code when first needed. */
+/** Opens connections that are kept for further requests. What HTTPS needs is read when it is first needed. */
 export function openTransport(options: TransportOptions): Transport {
   const stack = new DisposableStack();
-  const plain = once(async () => {
-    const http = await import("node:http");
-    const agent = stack.adopt(new http.Agent({ keepAlive: true, maxSockets: MAX_SOCKETS }), (a) => a.destroy());
-    const proxied = stack.adopt(new http.Agent({ keepAlive: true, proxyEnv: process.env }), (a) => a.destroy());
-    return { request: http.request, agentFor: (url: URL) => (isLoopback(url.hostname) ? agent : proxied) };
+  const plain = once(() => {
+    const agent = stack.adopt(new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS }), (a) => a.destroy());
+    const proxied = stack.adopt(new Agent({ keepAlive: true, proxyEnv: process.env }), (a) => a.destroy());
+    return { request: requestPlain, agentFor: (url: URL) => (isLoopback(url.hostname) ? agent : proxied) };
   });
-  const secure = once(async () => {
-    const [https, tls] = await Promise.all([import("node:https"), import("node:tls")]);
+  const secure = once(() => {
     const { ca, cert, key } = options.certificates;
     const settings = {
       keepAlive: true,
       maxSockets: MAX_SOCKETS,
-      ca: [...new Set([...systemAuthorities(tls), ...ca])],
+      ca: [...new Set([...systemAuthorities(), ...ca])],
       rejectUnauthorized: !options.insecure,
       ...(cert === undefined || key === undefined ? {} : { cert, key }),
     };
-    const agent = stack.adopt(new https.Agent(settings), (a) => a.destroy());
-    const proxied = stack.adopt(new https.Agent({ ...settings, proxyEnv: process.env }), (a) => a.destroy());
-    return { request: https.request, agentFor: (url: URL) => (isLoopback(url.hostname) ? agent : proxied) };
+    const agent = stack.adopt(new SecureAgent(settings), (a) => a.destroy());
+    const proxied = stack.adopt(new SecureAgent({ ...settings, proxyEnv: process.env }), (a) => a.destroy());
+    return { request: requestSecure, agentFor: (url: URL) => (isLoopback(url.hostname) ? agent : proxied) };
   });
   return {
     send: async (request) => {
@@ -74,7 +73,7 @@ export function openTransport(options: TransportOptions): Transport {
       for (let hops = 0; ; hops++) {
         if (url.protocol === "http:" && !options.insecure && !isLoopback(url.hostname))
           throw plainRefused(request.what, url);
-        const { request: open, agentFor } = url.protocol === "http:" ? await plain() : await secure();
+        const { request: open, agentFor } = url.protocol === "http:" ? plain() : secure();
         const response = await exchange(open, agentFor(url), { ...request, url, headers });
         const location = response.headers.location;
         if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
@@ -98,8 +97,8 @@ function mayFollow({ body }: HttpRequest, { statusCode = 0 }: IncomingMessage): 
   return body === undefined || (typeof body !== "string" && [307, 308].includes(statusCode));
 }
 
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
+function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
   return () => {
     made ??= make();
     return made;
@@ -110,10 +109,10 @@ function withoutCredentials(headers: Readonly<Record<string, string>>): Readonly
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name)));
 }
 
-type Open = typeof import("node:http").request;
+type Open = typeof requestPlain;
 
 /** One request and the head of its answer. */
-function exchange(open: Open, agent: import("node:http").Agent, request: HttpRequest): Promise<IncomingMessage> {
+function exchange(open: Open, agent: Agent, request: HttpRequest): Promise<IncomingMessage> {
   const { url, what, signal, body, idleMs } = request;
   const stream = typeof body === "object" && "open" in body ? body : undefined;
   const timeout = stream === undefined ? idleMs : idleMs * UPLOAD_PATIENCE;

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { getCACertificates } from "node:tls";
 import { BerthError, errnoOf } from "@berth/base";
 
 /** Where docker and podman look for a registry's certificates. */
@@ -55,9 +56,9 @@ function unreadable(path: string, error: unknown): BerthError {
 }
 
 /** The system's authorities; Node's own list where the system has none. */
-export function systemAuthorities(tls: typeof import("node:tls")): readonly string[] {
-  const system = tls.getCACertificates("system");
+export function systemAuthorities(): readonly string[] {
+  const system = getCACertificates("system");
   if (system.length > 0) return system;
   const bundle = SYSTEM_BUNDLES.find((file) => existsSync(file));
-  return bundle === undefined ? tls.getCACertificates("bundled") : [readPem(bundle)];
+  return bundle === undefined ? getCACertificates("bundled") : [readPem(bundle)];
 }
