@@ -1,10 +1,10 @@
-import { createReadStream } from "node:fs";
+import { closeSync, openSync, read } from "node:fs";
 import type { Content } from "@berth/content";
 import { type Descriptor, type Digest, formatReference, type Reference, repositoryOf } from "@berth/oci";
 import { type HostsOptions, loadHosts, type Pushed, type PushOptions, type Source } from "@berth/remotes";
 import type { Image } from "./types.ts";
 
-const CHUNK = 256 * 1024;
+const CHUNK = 1024 * 1024;
 
 /** Pushes local images under their names, which are of one repository. */
 export async function push(
@@ -35,11 +35,29 @@ export function storedSource(content: Content): Source {
   };
 }
 
+/** One buffer for all of it: new ones cost more than reading into them does, for pages are made and garbage is collected. */
 async function* readBlob(content: Content, digest: Digest, offset: number): AsyncGenerator<Uint8Array> {
-  if (content.has(digest)) {
-    yield* createReadStream(content.path(digest), { start: offset, highWaterMark: CHUNK }) as AsyncIterable<Buffer>;
-    // Throws what is wrong with a blob that is not there.
-  } else content.read(digest);
+  // Throws what is wrong with a blob that is not there.
+  if (!content.has(digest)) content.read(digest);
+  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+  const fd = openSync(content.path(digest), "r");
+  try {
+    for (let position = offset; ; ) {
+      const bytes = await readAt(fd, buffer, position);
+      if (bytes === 0) return;
+      yield buffer.subarray(0, bytes);
+      position += bytes;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** By the callback: node:fs/promises takes 5 ms to load. */
+function readAt(fd: number, buffer: Buffer, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(fd, buffer, 0, buffer.length, position, (error, bytes) => (error === null ? resolve(bytes) : reject(error)));
+  });
 }
 
 /** A repository of the same registry that the image came from: its blobs need not be sent again. */

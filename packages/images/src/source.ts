@@ -9,7 +9,7 @@ export interface Source {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Buffer; readonly contentType?: string }>;
-  /** A blob's bytes from `offset` on. */
+  /** A blob's bytes from `offset` on. A chunk lasts until the next one is asked for: its memory may be used again. */
   fetchBlob(digest: Digest, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 

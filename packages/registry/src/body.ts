@@ -6,28 +6,23 @@ import type { HttpRequest, StreamedBody } from "./http.ts";
 /** Slower than this, over as long as silence is borne, is a server that only wants to keep us. Bytes per second. */
 const MIN_SPEED = 1024;
 
-/** Sends a body until its end, or until there is an answer. */
+/** Sends a body until its end, or until there is an answer. A chunk is not touched after the next one was asked for. */
 export async function pump(body: StreamedBody, sent: ClientRequest): Promise<void> {
   let isAnswered = false;
+  let goOn = (): void => {};
   sent.once("response", () => {
     isAnswered = true;
+    goOn();
   });
+  sent.once("close", () => goOn());
   for await (const chunk of body.open()) {
     if (isAnswered || sent.destroyed) return;
-    if (!sent.write(chunk)) await writable(sent);
+    await new Promise<void>((resolve) => {
+      goOn = resolve;
+      sent.write(chunk, () => resolve());
+    });
   }
   if (!isAnswered) sent.end();
-}
-
-/** Resolves when there is room for more, an answer, or the end of the connection. */
-function writable(sent: ClientRequest): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      for (const name of ["drain", "close", "response"]) sent.off(name, done);
-      resolve();
-    };
-    for (const name of ["drain", "close", "response"]) sent.once(name, done);
-  });
 }
 
 /** The whole body, at most `maxBytes`. */

@@ -17,7 +17,7 @@ const MAX_SOCKETS = 8;
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** Bytes that are made while they are sent; a broken request may ask for them again. */
+/** Bytes that are made while they are sent; a broken request may ask for them again. A chunk lasts until the next one. */
 export interface StreamedBody {
   readonly length: number;
   readonly open: () => AsyncIterable<Uint8Array>;

@@ -155,4 +155,29 @@ suite("patience", { concurrency: true }, () => {
     assert.deepEqual([signature, storage.seen.length], [2, 2]);
     for (const { headers } of storage.seen) assert.equal(headers.authorization, undefined);
   });
+
+  test("pushBlob: a source may use its memory again at once, also when the registry is slow to read", async () => {
+    // So much that the kernel cannot take all of it before the registry reads.
+    const body = randomBytes(24_000_000);
+    const got: Buffer[] = [];
+    await using server = await serve((request, response) => {
+      if (request.method !== "PUT")
+        return void response.writeHead(request.method === "HEAD" ? 404 : 202, { location: "/up" }).end();
+      setTimeout(() => request.on("data", (chunk: Buffer) => got.push(chunk)), 100);
+      request.on("end", () => response.writeHead(201).end());
+    });
+    using registry = open(server.host);
+    const memory = Buffer.alloc(1 << 14);
+    const blob = {
+      digest: digestOf(body),
+      size: body.length,
+      open: async function* () {
+        for (let at = 0; at < body.length; at += memory.length) {
+          yield memory.subarray(0, body.copy(memory, 0, at));
+        }
+      },
+    };
+    assert.equal(await registry.pushBlob("a", blob), "uploaded");
+    assert.equal(digestOf(Buffer.concat(got)), blob.digest);
+  });
 });

@@ -67,7 +67,7 @@ export interface PushedBlob {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** The bytes of a part, `end` not included; may be asked again for the same ones. */
+  /** The bytes of a part, `end` not included; may be asked again for the same ones. A chunk lasts until the next one. */
   readonly open: (start: number, end: number) => AsyncIterable<Uint8Array>;
   /** Repository of the same registry that may have the blob. */
   readonly mountFrom?: string | undefined;

@@ -156,7 +156,7 @@ async function platformOf(manifest: Manifest, source: Source, what: string): Pro
   for await (const chunk of source.fetchBlob(config.digest, 0, undefined)) {
     length += chunk.length;
     if (length > config.size) break;
-    chunks.push(chunk);
+    chunks.push(Buffer.from(chunk));
   }
   const { os, architecture, variant } = parseImageConfig(Buffer.concat(chunks), `config of ${what}`);
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
