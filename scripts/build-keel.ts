@@ -10,7 +10,9 @@ import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, stat
 import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { deflateRawSync } from "node:zlib";
-import { bundleKeel } from "./bundle.ts";
+import { bundlePart, bundleWhole, filesOf, linked, namesIn } from "./bundle.ts";
+import { FORBIDDEN_MATH } from "./es5-gate.ts";
+import { heapImage } from "./heap-image.ts";
 import { leanCode } from "./lean-code.ts";
 
 const run = promisify(execFile);
@@ -26,28 +28,35 @@ const MUSL = !SANITIZE && process.env["KEEL_LIBC"] !== "glibc" && spawnSync("mus
 const CC = MUSL ? "musl-gcc" : GCC;
 /** The product promises a small runtime (docs/PROMISES.md); one that grew is a mistake to look at, not to ship. */
 const SIZE_LIMIT = 1_500_000;
-/** Modules of what is asked for now and then: kept deflated, since they are inflated in less than they take. */
-const COLD: readonly string[] = [
-  "checkpoint",
-  "events",
-  "help",
-  "host",
-  "layers",
-  "monitor",
-  "mounts",
-  "plan",
-  "rare",
-  "spec",
-  "systemd",
-  "unpack",
-  "update",
-];
+/** The script that is evaluated at build time: the binary holds the heap that comes of it, at an address of its own. */
+const IMAGE = "image";
+const IMAGE_ADDRESS = 0x10000000;
+/** Modules that a process may begin with instead of the image. */
+const ALONE: readonly string[] = ["monitor"];
+/** Modules that share nothing with the image, since those may load them. */
+const WHOLE: readonly string[] = [...ALONE, "uncommon"];
 /** What the engine would keep for every function: lines for tracebacks (which tell names without them) and file names. */
-const WITHOUT: readonly string[] = ["DUK_USE_PC2LINE", "DUK_USE_FUNC_FILENAME_PROPERTY"];
+const WITHOUT: readonly string[] = [
+  "DUK_USE_PC2LINE",
+  "DUK_USE_FUNC_FILENAME_PROPERTY",
+  "DUK_USE_BASE64_SUPPORT",
+  "DUK_USE_CBOR_BUILTIN",
+  "DUK_USE_CBOR_SUPPORT",
+  "DUK_USE_COROUTINE_SUPPORT",
+  "DUK_USE_DATE_BUILTIN",
+  "DUK_USE_ENCODING_BUILTINS",
+  "DUK_USE_ES6_PROXY",
+  "DUK_USE_HEX_SUPPORT",
+  "DUK_USE_JC",
+  "DUK_USE_JX",
+  "DUK_USE_PERFORMANCE_BUILTIN",
+  "DUK_USE_REFLECT_BUILTIN",
+];
 /** Built-in functions that are values instead of objects: 40 KiB less in every process. */
 const WITH: readonly string[] = ["DUK_USE_LIGHTFUNC_BUILTINS"];
 /** The first size of the table of strings: what a command has with its module, instead of half of it and then a bigger one. */
 const STRINGS = "DUK_USE_STRTAB_MINSIZE 2048";
+const LIMIT = "DUK_USE_STRTAB_GROW_LIMIT 24";
 /** Sources that are no part of the binary. */
 const TOOLS: readonly string[] = ["compile.c"];
 
@@ -123,10 +132,11 @@ async function compile(source: string, flags: readonly string[]): Promise<string
 function writeDuktapeConfig(): void {
   const packaged = readFileSync(join(DUKTAPE, "duk_config.h"), "utf8");
   const last = packaged.lastIndexOf("#endif");
-  const chosen = [...WITH, STRINGS];
+  const chosen = [...WITH, STRINGS, LIMIT, ...FORBIDDEN_MATH.map((name) => `DUK_${name.toUpperCase()} keel_no_number`)];
   const without = [...WITHOUT, ...chosen].map((option) => `#undef ${option.split(" ")[0]}\n`);
   const choices = [...without, ...chosen.map((option) => `#define ${option}\n`)].join("");
-  const text = `${packaged.slice(0, last)}${choices}${packaged.slice(last)}`;
+  const absent = "double keel_no_number(double x);\n";
+  const text = `${packaged.slice(0, last)}${choices}${absent}${packaged.slice(last)}`;
   writeIfChanged(join(OBJECTS, "duk_config.h"), text);
 }
 
@@ -144,44 +154,122 @@ function moduleTable(names: readonly string[]): string {
   );
   const rows = names.map((name) => {
     const stored = statSync(storedPath(name)).size;
-    const inflated = COLD.includes(name) ? statSync(join(OBJECTS, `${name}.bin`)).size : 0;
-    return `  {"${name}", ${symbol(name)}, ${stored}, ${inflated}},\n`;
+    const inflated = statSync(join(OBJECTS, `${name}.bin`)).size;
+    return `  {"${name}", ${symbol(name)}, ${stored}, ${inflated}, ${Number(ALONE.includes(name))}},\n`;
   });
-  return `#include "keel.h"\n${data.join("")}const struct keel_module keel_modules[] = {\n${rows.join("")}  {0, 0, 0, 0},\n};\n`;
+  return `#include "keel.h"\n${data.join("")}const struct keel_module keel_modules[] = {\n${rows.join("")}  {0, 0, 0, 0, 0},\n};\n`;
 }
 
 /** What the binary holds of a module. */
 function storedPath(name: string): string {
-  return join(OBJECTS, COLD.includes(name) ? `${name}.bin.z` : `${name}.bin`);
+  return join(OBJECTS, `${name}.bin.z`);
 }
 
-async function buildModule(entry: string, compiler: string): Promise<string> {
-  const name = basename(entry, ".ts");
+/** The names of all modules; their scripts and byte code are written. */
+async function buildModules(compiler: string): Promise<readonly string[]> {
+  const entries = globSync("keel/src/entry/*.ts", { cwd: ROOT, exclude: ["**/*.test.ts"] }).sort();
+  const image = `keel/src/entry/${IMAGE}.ts`;
+  const shared = await filesOf(image);
+  const parts = new Map<string, string>();
+  for (const entry of entries.filter((each) => each !== image)) {
+    const alone = WHOLE.includes(basename(entry, ".ts"));
+    parts.set(entry, await (alone ? bundleWhole(entry, []) : bundlePart(entry, shared)));
+  }
+  const names = [...new Set([...parts.values()].flatMap(namesIn))].sort();
+  const scripts = [...parts].map(([entry, part]) => [entry, linked(part, names)] as const);
+  const whole = [image, await bundleWhole(image, names)] as const;
+  return Promise.all([whole, ...scripts].map(([entry, text]) => compileScript(basename(entry, ".ts"), text, compiler)));
+}
+
+async function compileScript(name: string, text: string, compiler: string): Promise<string> {
   const script = join(BUILD, `${name}.js`);
-  const text = await bundleKeel(entry);
   writeFileSync(script, text);
   const code = join(OBJECTS, `${name}.bin`);
   // the tool ends without giving memory back
   const env = { ...process.env, ASAN_OPTIONS: "detect_leaks=0" };
   await run(compiler, [script, name, code], { env });
   writeFileSync(code, leanCode(readFileSync(code), text));
-  if (COLD.includes(name)) writeFileSync(storedPath(name), deflateRawSync(readFileSync(code), { level: 9 }));
+  writeFileSync(storedPath(name), deflateRawSync(readFileSync(code), { level: 9 }));
   return name;
+}
+
+/**
+ * Two links of the same code: the first has no image, and makes it.
+ *
+ * @param objects all but what says where the image is
+ */
+async function linkKeel(objects: readonly string[], output: string): Promise<void> {
+  const libraries = [...["seccomp", "archive", "zstd", "nettle"].map(library), "-lm"];
+  const kind = SANITIZE ? ["-fsanitize=address,undefined"] : ["-static", "-s"];
+  const options = [
+    ...kind,
+    "-no-pie",
+    `-Wl,--gc-sections,-z,noexecstack,-e,keel_entry,--section-start=.heap=${IMAGE_ADDRESS.toString(16)}`,
+  ];
+  // nothing of ours unwinds a stack
+  const script = join(OBJECTS, "discard.ld");
+  writeFileSync(script, "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.comment) } } INSERT AFTER .data;\n");
+  if (!SANITIZE) options.push(`-Wl,-T,${script}`);
+  const link = async (image: readonly string[], to: string): Promise<void> =>
+    cc([...options, ...objects, ...image, ...libraries, "-o", to]);
+  const without = await compileImage("without-image", 0);
+  if (SANITIZE) return link([without], output);
+  const seed = join(OBJECTS, "seed");
+  await link([without], seed);
+  // the engine's hashes begin with the low half of the address
+  const recordings = [IMAGE_ADDRESS, IMAGE_ADDRESS + 2 ** 32].map((address) => {
+    const file = join(OBJECTS, `${address}.heap`);
+    execFileSync(seed, [String(address), join(OBJECTS, `${IMAGE}.bin`), file]);
+    return { address, bytes: readFileSync(file) };
+  });
+  const [one, other] = recordings;
+  if (one === undefined || other === undefined) throw new Error("no recordings");
+  writeFileSync(join(OBJECTS, "heap"), heapImage(one, other));
+  await link([await compileImage("with-image", IMAGE_ADDRESS)], output);
+  if (!codeOf(seed).equals(codeOf(output))) throw new Error("the image was made by other code than the binary has");
+}
+
+async function compileImage(name: string, address: number): Promise<string> {
+  const source = join(OBJECTS, `${name}.c`);
+  const data =
+    `__asm__(".section .heap,\\"aw\\"\\n.balign 4096\\nkeel_heap: .incbin \\"${join(OBJECTS, "heap")}\\"\\n.previous");\n` +
+    "extern struct heap keel_heap;\nstruct heap *const keel_image = &keel_heap;\n";
+  const none = "struct heap *const keel_image = 0;\n";
+  writeFileSync(source, `#include "heap.h"\n${address === 0 ? none : data}`);
+  rmSync(join(OBJECTS, `${name}.o.key`), { force: true });
+  return compile(source, [`-I${NATIVE}`]);
+}
+
+/** An ELF file's instructions with their address. */
+function codeOf(path: string): Buffer {
+  const file = readFileSync(path);
+  const headers = Number(file.readBigUInt64LE(0x20));
+  for (let at = headers; ; at += file.readUInt16LE(0x36)) {
+    // the first segment that is to be loaded (1) and executed
+    if (file.readUInt32LE(at) !== 1 || (file.readUInt32LE(at + 4) & 1) === 0) continue;
+    const [offset, size] = [Number(file.readBigUInt64LE(at + 8)), Number(file.readBigUInt64LE(at + 32))];
+    return Buffer.concat([file.subarray(at + 16, at + 24), file.subarray(offset, offset + size)]);
+  }
 }
 
 async function main(): Promise<void> {
   mkdirSync(OBJECTS, { recursive: true });
   writeDuktapeConfig();
-  const engine = await compile(join(DUKTAPE, "duktape.c"), ["-w", "-DDUK_COMPILING_DUKTAPE="]);
+  const engine = await compile(join(DUKTAPE, "duktape.c"), [
+    "-w",
+    "--param=inline-unit-growth=12",
+    "-DDUK_COMPILING_DUKTAPE=",
+  ]);
   const compiler = join(OBJECTS, "compile");
   const sanitizers = SANITIZE ? ["-fsanitize=address,undefined"] : [];
   const tool = await compile(join(NATIVE, "compile.c"), WARNINGS);
-  await cc(["-no-pie", ...sanitizers, tool, engine, "-lm", "-o", compiler]);
+  const absent = await compile(join(NATIVE, "absent.c"), WARNINGS);
+  await cc(["-no-pie", ...sanitizers, tool, engine, absent, "-lm", "-o", compiler]);
 
-  const entries = globSync("keel/src/entry/*.ts", { cwd: ROOT, exclude: ["**/*.test.ts"] }).sort();
-  const names = await Promise.all(entries.map((entry) => buildModule(entry, compiler)));
+  const names = await buildModules(compiler);
+  const modules = SANITIZE ? names : names.filter((name) => name !== IMAGE);
   for (const old of globSync(join(BUILD, "*.js"))) if (!names.includes(basename(old, ".js"))) rmSync(old);
-  writeFileSync(join(OBJECTS, "modules.c"), moduleTable(names));
+  writeFileSync(join(OBJECTS, "modules.c"), moduleTable(modules));
 
   const sources = globSync(join(NATIVE, "*.c")).filter((source) => !TOOLS.includes(basename(source)));
   const flags = [...WARNINGS, `-I${NATIVE}`];
@@ -193,10 +281,7 @@ async function main(): Promise<void> {
   objects.push(await compile(join(OBJECTS, "modules.c"), [`-I${NATIVE}`]));
 
   const output = join(BUILD, "keel");
-  const libraries = ["seccomp", "archive", "zstd", "nettle"].map(library);
-  const kind = SANITIZE ? sanitizers : ["-static", "-s"];
-  const options = [...kind, "-no-pie", "-Wl,--gc-sections,-z,noexecstack,-e,keel_entry"];
-  await cc([...options, ...objects, engine, ...libraries, "-lm", "-o", `${output}.new`]);
+  await linkKeel([...objects, engine], `${output}.new`);
   const { size } = statSync(`${output}.new`);
   if (MUSL && size > SIZE_LIMIT) {
     process.stderr.write(`keel is ${size} bytes, at most ${SIZE_LIMIT} are allowed\n`);

@@ -9,6 +9,11 @@ const cases: readonly (readonly [string, string, readonly string[]])[] = [
   ["a local of a missing global's name passes", "function f(Map) { return Map; }", []],
   ["a missing method", "'a'.padStart(3);", ["1: method padStart does not exist"]],
   ["regular expression flags", "/a/u.test('a');", ['1: regular expression flags "u": only g, i and m exist']],
+  [
+    "what keel's engine is built without",
+    "Math.sin(new Date());",
+    ["1: Date does not exist", "1: Math.sin is left out"],
+  ],
   ["operators", "a ?? b;", ["1: operator ?? is not lowered"]],
 ];
 

@@ -22,21 +22,28 @@ const FORBIDDEN_NODES: Readonly<Record<string, string>> = {
   YieldExpression: "generator",
 };
 
-/** Globals that do not exist there. */
+/** Globals that do not exist there, or that keel's engine is built without (scripts/build-keel.ts). */
 const FORBIDDEN_GLOBALS: ReadonlySet<string> = new Set([
   "AggregateError",
   "Atomics",
   "BigInt",
+  "CBOR",
+  "Date",
   "Intl",
   "Map",
   "Promise",
+  "Proxy",
+  "Reflect",
   "Set",
   "SharedArrayBuffer",
+  "TextDecoder",
+  "TextEncoder",
   "WeakMap",
   "WeakRef",
   "WeakSet",
   "clearTimeout",
   "console",
+  "performance",
   "process",
   "require",
   "setTimeout",
@@ -61,6 +68,9 @@ const FORBIDDEN_METHODS: ReadonlySet<string> = new Set([
   "trimEnd",
   "trimStart",
 ]);
+
+/** Functions of Math that keel's engine is built without. */
+export const FORBIDDEN_MATH: readonly string[] = ["acos", "asin", "atan", "cbrt", "cos", "log10", "log2", "sin", "tan"];
 
 /** Binary operators and assignments newer than ES5. */
 const FORBIDDEN_OPERATORS: ReadonlySet<string> = new Set(["**", "??", "**=", "??=", "&&=", "||="]);
@@ -97,6 +107,8 @@ function memberFault(node: Node): string | undefined {
   const property = node["property"];
   if (node.type !== "MemberExpression" || !isNode(property) || property.type !== "Identifier") return undefined;
   const name = String(property["value"]);
+  const object = node["object"];
+  if (isNode(object) && object["value"] === "Math" && FORBIDDEN_MATH.includes(name)) return `Math.${name} is left out`;
   return FORBIDDEN_METHODS.has(name) ? `method ${name} does not exist` : undefined;
 }
 

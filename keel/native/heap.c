@@ -6,9 +6,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "heap.h"
 #include "keel.h"
 
 #ifdef __SANITIZE_ADDRESS__
+
+duk_context *keel_begun_heap(void) { return NULL; }
+struct heap *keel_heap_at(void *place, size_t size) { return NULL; }
 
 /* Each block of its own, so that the sanitizer sees where one ends. */
 void *keel_alloc(void *data, size_t size) {
@@ -28,28 +32,24 @@ void keel_free(void *data, void *pointer) {
 
 #else
 
-#define STEP 16
-#define SMALL_LIMIT 512
-/* sizes up to SMALL_LIMIT in steps of STEP, then four per doubling up to LARGE_LIMIT */
-#define SMALL_CLASSES (SMALL_LIMIT / STEP)
-#define CLASSES (SMALL_CLASSES + 24)
-#define LARGE_LIMIT 32768
 #define CHUNK (64 * 1024)
-#define LARGE CLASSES
 
-/* In front of every block; eight bytes keep what follows aligned for doubles and pointers. */
-struct block {
-  uint32_t class;
-  uint32_t capacity;
-};
+static struct heap own;
+static struct heap *heap = &own;
 
-struct free_block {
-  struct free_block *next;
-};
+duk_context *keel_begun_heap(void) {
+  if (!keel_image) return NULL;
+  heap = keel_image;
+  return heap->context;
+}
 
-static struct free_block *free_blocks[CLASSES];
-static char *chunk_at;
-static char *chunk_end;
+struct heap *keel_heap_at(void *place, size_t size) {
+  heap = place;
+  heap->chunk_at = (char *)place + sizeof *heap;
+  heap->chunk_end = (char *)place + size;
+  heap->recording = 1;
+  return heap;
+}
 
 static uint32_t class_of(size_t size, size_t *capacity) {
   if (size <= SMALL_LIMIT) {
@@ -67,14 +67,14 @@ static uint32_t class_of(size_t size, size_t *capacity) {
 }
 
 static void *take(size_t size) {
-  if (size > (size_t)(chunk_end - chunk_at)) {
+  if (size > (size_t)(heap->chunk_end - heap->chunk_at)) {
     char *chunk = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (chunk == MAP_FAILED) return NULL;
-    chunk_at = chunk;
-    chunk_end = chunk + CHUNK;
+    heap->chunk_at = chunk;
+    heap->chunk_end = chunk + CHUNK;
   }
-  void *taken = chunk_at;
-  chunk_at += size;
+  void *taken = heap->chunk_at;
+  heap->chunk_at += size;
   return taken;
 }
 
@@ -90,9 +90,10 @@ void *keel_alloc(void *data, size_t size) {
   }
   size_t capacity;
   uint32_t class = class_of(size, &capacity);
-  struct free_block *found = free_blocks[class];
+  struct free_block *found = heap->free_blocks[class];
   if (found) {
-    free_blocks[class] = found->next;
+    heap->free_blocks[class] = found->next;
+    found->next = NULL;
     return found;
   }
   block = take(sizeof *block + capacity);
@@ -109,9 +110,10 @@ void keel_free(void *data, void *pointer) {
     free(block);
     return;
   }
+  if (heap->recording) memset(pointer, 0, block->capacity);
   struct free_block *freed = pointer;
-  freed->next = free_blocks[block->class];
-  free_blocks[block->class] = freed;
+  freed->next = heap->free_blocks[block->class];
+  heap->free_blocks[block->class] = freed;
 }
 
 void *keel_realloc(void *data, void *pointer, size_t size) {

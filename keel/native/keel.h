@@ -7,6 +7,7 @@
 #define KEEL_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +25,6 @@ struct keel_function {
 /* Puts the functions on the object at the top of the stack. The table ends with a null name. */
 void keel_register(duk_context *ctx, const struct keel_function *table);
 
-void keel_register_program(duk_context *ctx);
 void keel_register_text(duk_context *ctx);
 void keel_register_process(duk_context *ctx);
 /* The program's read-only pages leave the memory of this process. */
@@ -47,6 +47,8 @@ struct keel_module {
   size_t size;
   /* Size of what `code` inflates to (zlib), or 0: it is as it is. */
   size_t inflated;
+  /* A process may begin with it, in a heap of its own. */
+  bool alone;
 };
 extern const struct keel_module keel_modules[];
 

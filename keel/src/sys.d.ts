@@ -32,7 +32,7 @@ interface Sys {
   /** uname release. */
   readonly kernelRelease: string;
   environ(): string[];
-  /** Loads and runs another embedded byte code module by its name (e.g. "create"). Its global effects remain. Throws if there is none. */
+  /** Loads and runs another embedded byte code module by its name (e.g. "update"). Its global effects remain. Throws if there is none. */
   loadModule(name: string): void;
   /** Name of an errno ("ENOENT") and its text ("no such file or directory", lower case first letter as Go prints it). */
   errnoName(errno: number): string;

@@ -5,7 +5,7 @@ import type { Row } from "./types.ts";
 const INROOT = "keel/src/run/inroot.ts";
 const ROOTFS = "keel/src/run/rootfs.ts";
 const BECOME = "keel/src/run/become.ts";
-const EXEC = "keel/src/entry/exec.ts";
+const EXEC = "keel/src/commands/exec.ts";
 const VALIDATE = "keel/src/spec/validate.ts";
 
 const RACE_MASK = "race: a masked file shows nothing, whatever /dev/null of the image becomes (CVE-2025-31133)";

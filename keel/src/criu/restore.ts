@@ -2,12 +2,19 @@ import { oneId, type ParsedArgs, parseArgs } from "../lib/args.ts";
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { absolute, ensureDirs, writeAtomically } from "../lib/files.ts";
-import type { Undo } from "../run/create.ts";
+import {
+  completeDraft,
+  makeContainerCgroups,
+  makeFirstCgroups,
+  prepareRecord,
+  type Undo,
+  undoCreate,
+} from "../run/create.ts";
 import { attend, openSignals } from "../run/foreground.ts";
 import { runHooks } from "../run/hooks.ts";
 import { ensureInRoot } from "../run/inroot.ts";
 import { deleteContainer } from "../run/kill.ts";
-import type { CreatePlan } from "../run/plan.ts";
+import { type CreatePlan, planCreate } from "../run/plan.ts";
 import { connectConsole, sendMaster } from "../run/terminal.ts";
 import type { Namespace, Spec, SpecMount } from "../spec/types.ts";
 import { claimId, containerDir, ociState, publishState } from "../state/store.ts";
@@ -39,7 +46,7 @@ export function restore(args: readonly string[]): number {
   const program = findCriu(what);
   const work = values["work-path"] ? absolute(values["work-path"]) : images;
   ensureDirs(work, 0o700);
-  const plan = keelMaking.planCreate({
+  const plan = planCreate({
     id,
     bundle: values["bundle"] || "",
     config: "",
@@ -55,13 +62,13 @@ export function restore(args: readonly string[]): number {
   try {
     const pid = launch(program, plan, undo, held, parsed);
     undo.pid = pid;
-    const record = keelMaking.completeDraft(plan.draft, pid, undo);
+    const record = completeDraft(plan.draft, pid, undo);
     plan.draft.namespaces = plan.draft.namespaces | ownTime(pid);
-    keelMaking.prepareRecord(record, plan.text);
+    prepareRecord(record, plan.text);
     publishState(id);
     if (values["pid-file"]) writeAtomically(absolute(values["pid-file"]), String(pid), 0o644);
   } catch (thrown) {
-    keelMaking.undoCreate(undo);
+    undoCreate(undo);
     throw thrown;
   }
   if (detach) return 0;
@@ -91,8 +98,8 @@ function launch(program: string, plan: CreatePlan, undo: Undo, held: Held, parse
   }
   let cgroupRoots: Options["cgroupRoots"] = [];
   const ready = (pid: number): void => {
-    if (!plan.scope) keelMaking.makeFirstCgroups(plan, undo, true);
-    else keelMaking.makeContainerCgroups(plan, undo, pid);
+    if (!plan.scope) makeFirstCgroups(plan, undo, true);
+    else makeContainerCgroups(plan, undo, pid);
     cgroupRoots = enterCgroups(pid, undo.cgroups);
   };
   const before = (): void => mountRoot(draft.rootfs, root);

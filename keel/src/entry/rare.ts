@@ -1,12 +1,15 @@
 // The module behind run/rare.ts.
-import { mountFuse } from "../host/fuse.ts";
-import { makeMapped, mountMapped } from "../host/mapped.ts";
-import { addUserNamespace } from "../host/userns.ts";
 import { planExecAffinity, planSchedule } from "../plan/schedule.ts";
 import { copyUp } from "../run/copyup.ts";
+import { makeDevices } from "../run/devices.ts";
+import { runHooks, runPoststop } from "../run/hooks.ts";
+import { writeIdMaps } from "../run/idmaps.ts";
+import { refuseUnlocking } from "../run/locked.ts";
 import { configureNetDevices, findNetDevices, moveNetDevices } from "../run/netdevices.ts";
+import { psTable } from "../run/ps.ts";
 import { findResctrl, joinResctrl, planResctrl, removeResctrl } from "../run/resctrl.ts";
-import { applySchedule, setAffinity } from "../run/schedule.ts";
+import { applySchedule, setAffinity, setFirstAffinity } from "../run/schedule.ts";
+import { openSources } from "../run/sources.ts";
 import { enterOwnTime } from "../run/spawn.ts";
 import { compileFilter, refuseUnknownCalls } from "../seccomp/compile.ts";
 
@@ -24,10 +27,14 @@ globalThis.keelRare = {
   planExecAffinity,
   applySchedule,
   setAffinity,
-  mountFuse,
-  makeMapped,
-  mountMapped,
-  addUserNamespace,
+  setFirstAffinity,
   copyUp,
   enterOwnTime,
+  openSources,
+  makeDevices,
+  refuseUnlocking,
+  writeIdMaps,
+  runHooks,
+  runPoststop,
+  psTable,
 };

@@ -2,8 +2,8 @@ import type { HostStep, UserNamespace } from "@berth/protocol";
 import * as c from "../lib/consts.ts";
 import { callError, must, runtimeError } from "../lib/errors.ts";
 import { ensureDirs } from "../lib/files.ts";
-import { rare } from "../run/rare.ts";
 import { mountStep } from "./mount.ts";
+import { uncommon } from "./uncommon.ts";
 
 const UMOUNT_NOFOLLOW = 8;
 
@@ -58,7 +58,7 @@ function addNetworkNamespace(path: string, userns: UserNamespace | undefined): v
       const file = sys.open(paths[made.length] as string, c.O_RDONLY | c.O_CREAT | c.O_EXCL, 0o444);
       sys.close(must(file, `create ${paths[made.length]}`));
     }
-    if (userns) rare().addUserNamespace(userns, path);
+    if (userns) uncommon().addUserNamespace(userns, path);
     else {
       comingBack(() => {
         must(sys.unshare(c.CLONE_NEWNET), "create a network namespace");

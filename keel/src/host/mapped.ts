@@ -2,7 +2,8 @@ import type { HostStep, MountIdMap } from "@berth/protocol";
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import { parseMountOptions } from "../lib/mountopts.ts";
-import { mappedNamespace, openSource } from "../run/sources.ts";
+import { openSource } from "../run/source.ts";
+import { mappedNamespace } from "../run/sources.ts";
 import { apart } from "./apart.ts";
 
 type MountStep = Extract<HostStep, { readonly op: "mount" }>;

@@ -2,8 +2,8 @@ import type { HostStep } from "@berth/protocol";
 import * as c from "../lib/consts.ts";
 import { callError, must } from "../lib/errors.ts";
 import { type MountOptions, parseMountOptions } from "../lib/mountopts.ts";
-import { rare } from "../run/rare.ts";
 import { fitsPage, fitValues, planParameters, planRelative } from "./plan.ts";
+import { uncommon } from "./uncommon.ts";
 
 const FSCONFIG_FLAG = 0;
 const FSCONFIG_STRING = 1;
@@ -16,8 +16,8 @@ export function mountStep(step: MountStep): void {
   const { source, target, idmap } = step;
   const options = parseMountOptions(step.options);
   const what = `mount ${step.type} at ${target}`;
-  if (idmap) rare().mountMapped(step, idmap);
-  else if (step.type === "fuse-overlayfs") rare().mountFuse(target, step.options);
+  if (idmap) uncommon().mountMapped(step, idmap);
+  else if (step.type === "fuse-overlayfs") uncommon().mountFuse(target, step.options);
   else if (options.bind || step.type === "bind") bind(source, target, options, `mount ${source} at ${target}`);
   else if (step.type === "overlay") overlay(target, options, what);
   else must(sys.mount(source, target, step.type, options.flags, options.data), what);

@@ -1,10 +1,10 @@
 import type { LayerProbe } from "@berth/protocol";
 import { apart } from "../host/apart.ts";
 import { mountStep } from "../host/mount.ts";
+import { uncommon } from "../host/uncommon.ts";
 import * as c from "../lib/consts.ts";
 import { asRuntimeError, callError, must, runtimeError } from "../lib/errors.ts";
 import { inUserNamespace } from "../lib/userns.ts";
-import { rare } from "../run/rare.ts";
 import { needsFileMarks } from "../unpack/marks.ts";
 
 /**
@@ -33,7 +33,7 @@ export function probeLayers(dir: string, options: readonly string[]): LayerProbe
   });
   const fuse = attempt(() => {
     apart(() => {
-      rare().mountFuse(target, dirs);
+      uncommon().mountFuse(target, dirs);
       return tryWriting(`${target}/fuse`);
     });
   });
@@ -64,7 +64,7 @@ function tryWriting(file: string): { readonly text: string; readonly fd: Fd } {
 function tryMapping(dir: string, options: readonly string[]): void {
   const map = [{ containerID: 0, hostID: MAPPED, size: 65536 }];
   const idmap = { uid: map, gid: map, layers: "all" } as const;
-  const fd = rare().makeMapped({ type: "overlay", source: "overlay", target: `${dir}/merged`, options }, idmap);
+  const fd = uncommon().makeMapped({ type: "overlay", source: "overlay", target: `${dir}/merged`, options }, idmap);
   const stat = sys.fstatat(fd, "idmap", 0);
   sys.close(fd);
   if (typeof stat === "number") throw callError("look at a file of an id-mapped layer", stat);

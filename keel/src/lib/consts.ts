@@ -127,6 +127,10 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 
+/** Kernels know at most so many CPUs and memory nodes. */
+export const MOST_CPUS = 8192;
+export const MOST_NODES = 1024;
+
 // Last, since the bundler puts in place of their names only the constants before the first expression.
 /** 0o200000 on x86_64, 0o40000 on arm: sys.machine decides in `oDirectory`. */
 export const O_DIRECTORY: number = sys.machine === "aarch64" ? 0o40000 : 0o200000;

@@ -15,6 +15,8 @@ export interface Context {
 
 declare global {
   var keelContext: Context;
+  /** What the process runs; the script that it begins with leaves it here. */
+  var keelMain: () => void;
 }
 
 export function context(): Context {

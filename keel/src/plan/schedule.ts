@@ -1,4 +1,5 @@
 import { countBits, listBits, putU32, putU64 } from "../lib/bytes.ts";
+import * as c from "../lib/consts.ts";
 import { runtimeError } from "../lib/errors.ts";
 import { lookup } from "../lib/lookup.ts";
 import type { MemoryPolicy, Process, Scheduler, Spec } from "../spec/types.ts";
@@ -63,10 +64,6 @@ const MEMORY_FLAGS: { readonly [name: string]: number } = {
   MPOL_F_RELATIVE_NODES: 1 << 14,
   MPOL_F_STATIC_NODES: 1 << 15,
 };
-
-/** Kernels know at most 8192 CPUs and 1024 memory nodes. */
-export const MOST_CPUS = 8192;
-export const MOST_NODES = 1024;
 
 const SCHED_ATTR_SIZE = 48;
 
@@ -180,11 +177,11 @@ function planMemoryPolicy(policy: MemoryPolicy): { mode: number; nodes: Uint8Arr
     flags = flags | policyWord(MEMORY_FLAGS, names[i] as string, "flag", `${field}.flags[${i}]`);
   const list = policy.nodes || "";
   const without = mode === MEMORY_MODES["MPOL_DEFAULT"] || mode === MEMORY_MODES["MPOL_LOCAL"];
-  const nodes = list === "" ? undefined : listBits(list, MOST_NODES);
+  const nodes = list === "" ? undefined : listBits(list, c.MOST_NODES);
   if (list !== "" && !nodes)
     throw invalid(
       `${field}.nodes`,
-      `invalid memory policy node list "${list}", must be one such as 0-1,3 below ${MOST_NODES}`,
+      `invalid memory policy node list "${list}", must be one such as 0-1,3 below ${c.MOST_NODES}`,
     );
   if (without && nodes)
     throw invalid(`${field}.nodes`, `${policy.mode} mode requires 0 nodes but got ${countBits(nodes)}`);
@@ -215,7 +212,7 @@ export function planExecAffinity(process: Process): ExecAffinity {
 
 function cpus(list: string | undefined, field: string): Uint8Array | undefined {
   if (!list) return undefined;
-  const bits = listBits(list, MOST_CPUS);
+  const bits = listBits(list, c.MOST_CPUS);
   if (!bits) throw invalid(`process.execCPUAffinity.${field}`, `must be a list such as 0-3,8, is "${list}"`);
   return bits;
 }

@@ -7,6 +7,7 @@ import { absolute, writeAtomically } from "../lib/files.ts";
 import { debug, warn } from "../lib/report.ts";
 import { changedSignals } from "../lib/signals.ts";
 import { startTrace, traced } from "../lib/trace.ts";
+import type { Step } from "../plan/steps.ts";
 import type { Spec } from "../spec/types.ts";
 import {
   claimId,
@@ -20,19 +21,15 @@ import {
   removeRecord,
   START_SOCKET,
 } from "../state/store.ts";
-import { makeDevices } from "./devices.ts";
-import { runHooks } from "./hooks.ts";
 import { type HostMount, removeHostMount } from "./hostmount.ts";
-import { writeIdMaps } from "./idmaps.ts";
+import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
-import { refuseUnlocking } from "./locked.ts";
 import type { NetDevices } from "./netdevices.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
 import { rare } from "./rare.ts";
 import { nextReport } from "./seccomp.ts";
-import { openSources } from "./sources.ts";
 import { spawnInit } from "./spawn.ts";
 import { expectWord, nextWord, sendGo } from "./sync.ts";
 import { connectConsole, consolePair, receiveMaster } from "./terminal.ts";
@@ -99,12 +96,21 @@ export function createContainer(options: CreateOptions): Created {
 }
 
 function sourcesOf({ spec, steps, userNamespace, draft }: CreatePlan): number[] {
-  const trees = openSources(steps, userNamespace);
+  if (!userNamespace && !hasIdMap(steps)) return [];
+  const trees = rare().openSources(steps, userNamespace);
   if (userNamespace) {
-    refuseUnlocking(steps, trees);
-    makeDevices(steps, trees, spec.linux || {}, containerDir(draft.id));
+    rare().refuseUnlocking(steps, trees);
+    rare().makeDevices(steps, trees, spec.linux || {}, containerDir(draft.id));
   }
   return trees;
+}
+
+function hasIdMap(steps: readonly Step[]): boolean {
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i] as Step;
+    if (step.op === "bind" && step.idmap) return true;
+  }
+  return false;
 }
 
 function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
@@ -118,9 +124,8 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = sourcesOf(plan);
   const netDevices = findDevices(spec);
-  const main = (ownTime: boolean): never => {
-    sys.loadModule("born");
-    return keelBorn({
+  const main = (ownTime: boolean): never =>
+    initMain({
       id: options.id,
       spec,
       namespaces,
@@ -142,13 +147,12 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       trace: options.trace,
       signals: changedSignals(),
     });
-  };
   tellBirth(plan);
   const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;
   closeAll(trees.concat([theirs, start, consoleSocket]));
   debug(`child process in init(): ${pid}`);
-  if (namespaces.newUser) traced("idmaps", () => writeIdMaps(pid, spec.linux || {}));
+  if (namespaces.newUser) traced("idmaps", () => rare().writeIdMaps(pid, spec.linux || {}));
   if (netDevices) handNetDevices(netDevices, plan.userNamespace ? pid : -1);
   if (!early) makeContainerCgroups(plan, undo, pid);
   joinResctrl(plan, pid, undo);
@@ -238,8 +242,8 @@ function awaitReady(sync: number, record: Record, spec: Spec): void {
     const hooks = spec.hooks || {};
     // both run in the runtime's namespaces, with the container's made but not yet entered (runtime-spec "Lifecycle")
     // of old it ran at start, and tools look for the state it saw then
-    runHooks("prestart", hooks.prestart, ociState(record, "created"));
-    runHooks("createRuntime", hooks.createRuntime, ociState(record, "creating"));
+    rare().runHooks("prestart", hooks.prestart, ociState(record, "created"));
+    rare().runHooks("createRuntime", hooks.createRuntime, ociState(record, "creating"));
     sendGo(sync, "let the container's init go on");
     word = nextWord(sync);
   }

@@ -1,7 +1,6 @@
 import { cgroupsBelow, joinSelf, unifiedCgroup } from "../cgroup/apply.ts";
 import { systemd } from "../cgroup/driver.ts";
 import { hybridMount } from "../cgroup/layout.ts";
-import { hexMask } from "../lib/bytes.ts";
 import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, must, mustGet, type RuntimeError, runtimeError } from "../lib/errors.ts";
@@ -145,10 +144,7 @@ function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: 
   const cgroup =
     home === "" ? -1 : must(sys.open(home, c.O_PATH | c.O_DIRECTORY, 0), `error adding pid to cgroup ${home}`);
   // inherited, so that it holds before the process is in the container's cgroup
-  if (affinity && affinity.initial) {
-    rare().setAffinity(affinity.initial, "process.execCPUAffinity.initial");
-    debug(`nsexec container setup: affinity: 0x${hexMask(affinity.initial)}`);
-  }
+  if (affinity && affinity.initial) rare().setFirstAffinity(affinity.initial);
   let pid = sys.clone(0, cgroup);
   // a user may not take a process out of the session: systemd does
   const attach = pid === -c.EACCES && !!record.scope;

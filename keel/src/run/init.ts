@@ -12,7 +12,6 @@ import type { Spec } from "../spec/types.ts";
 import { resetAffinity } from "./affinity.ts";
 import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { closeOthers } from "./fds.ts";
-import { runHooks } from "./hooks.ts";
 import { applyOwnLimits } from "./limits.ts";
 import type { NetDevices } from "./netdevices.ts";
 import { rare } from "./rare.ts";
@@ -58,10 +57,6 @@ const KEYCTL_JOIN_SESSION_KEYRING = 1;
 /** HUP, INT and TERM end a container that waits for its start, as they end a program that says nothing of signals. */
 const ENDING_SIGNALS = [1, 2, 15];
 
-declare global {
-  var keelBorn: typeof initMain;
-}
-
 /** Init's life from the clone to execve. Never returns. */
 export function initMain(plan: InitPlan): never {
   // where to report: the parent, and after `keel start` that one's connection
@@ -104,7 +99,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (program === "") throw runtimeError("FailedPrecondition", "start the container: its config.json has no process");
   const hooks = plan.spec.hooks && plan.spec.hooks.startContainer;
   sys.resetSignals(plan.signals);
-  if (hooks) runHooks("startContainer", hooks, plan.hookState, { env, confine: () => confineHook(plan.filter) });
+  if (hooks) rare().runHooks("startContainer", hooks, plan.hookState, { env, confine: () => confineHook(plan.filter) });
   // told before it is done: the filter may forbid the telling, and execve is the end of us
   if (plan.filter) traced("filter", () => undefined);
   traced(
@@ -198,7 +193,7 @@ function buildRoot(plan: InitPlan, joined: boolean): number {
       traced("hooks", () => undefined);
       if (kind === "createContainer") {
         must(sys.fchdir(state.root), "enter the rootfs for the hooks");
-        runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState);
+        rare().runHooks(kind, plan.spec.hooks && plan.spec.hooks[kind], plan.hookState);
       } else {
         sys.write(plan.sync, "hooks");
         awaitGo(plan);

@@ -12,7 +12,6 @@ import {
   removeRecord,
   statusOf,
 } from "../state/store.ts";
-import { runPoststop } from "./hooks.ts";
 import { removeHostMount } from "./hostmount.ts";
 import { rare } from "./rare.ts";
 
@@ -154,7 +153,7 @@ export function deleteContainer(id: string, force: boolean): void {
   if (record.hostMount) removeHostMount(record.hostMount);
   if (record.poststop) {
     try {
-      runPoststop((readSpec(id).hooks || {}).poststop, ociState(record, "stopped"));
+      rare().runPoststop((readSpec(id).hooks || {}).poststop, ociState(record, "stopped"));
     } catch (thrown) {
       // without its config.json the container goes all the same
       sys.writeAll(2, `warning: ${(thrown as { message: string }).message}\n`);

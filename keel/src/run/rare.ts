@@ -1,13 +1,16 @@
-import type { mountFuse } from "../host/fuse.ts";
-import type { makeMapped, mountMapped } from "../host/mapped.ts";
-import type { addUserNamespace } from "../host/userns.ts";
 import type * as schedule from "../plan/schedule.ts";
 import type { compileFilter, refuseUnknownCalls } from "../seccomp/compile.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import type { copyUp } from "./copyup.ts";
+import type { makeDevices } from "./devices.ts";
+import type { runHooks, runPoststop } from "./hooks.ts";
+import type { writeIdMaps } from "./idmaps.ts";
+import type { refuseUnlocking } from "./locked.ts";
 import type * as netdevices from "./netdevices.ts";
+import type { psTable } from "./ps.ts";
 import type * as resctrl from "./resctrl.ts";
-import type { applySchedule, setAffinity } from "./schedule.ts";
+import type { applySchedule, setAffinity, setFirstAffinity } from "./schedule.ts";
+import type { openSources } from "./sources.ts";
 import type { enterOwnTime } from "./spawn.ts";
 
 /** What few containers ask for, in a module of its own: code that is not loaded costs neither time nor memory. */
@@ -25,12 +28,16 @@ export interface Rare {
   readonly planExecAffinity: typeof schedule.planExecAffinity;
   readonly applySchedule: typeof applySchedule;
   readonly setAffinity: typeof setAffinity;
+  readonly setFirstAffinity: typeof setFirstAffinity;
   readonly copyUp: typeof copyUp;
   readonly enterOwnTime: typeof enterOwnTime;
-  readonly mountFuse: typeof mountFuse;
-  readonly makeMapped: typeof makeMapped;
-  readonly mountMapped: typeof mountMapped;
-  readonly addUserNamespace: typeof addUserNamespace;
+  readonly openSources: typeof openSources;
+  readonly makeDevices: typeof makeDevices;
+  readonly refuseUnlocking: typeof refuseUnlocking;
+  readonly writeIdMaps: typeof writeIdMaps;
+  readonly runHooks: typeof runHooks;
+  readonly runPoststop: typeof runPoststop;
+  readonly psTable: typeof psTable;
 }
 
 /** How the program is to be scheduled, undefined when nothing is asked for. */

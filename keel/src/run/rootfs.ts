@@ -5,7 +5,7 @@ import type { Step } from "../plan/steps.ts";
 import { ensureInRoot, IN_ROOT, openInRoot, openStrict } from "./inroot.ts";
 import { copyLink, openLink } from "./links.ts";
 import { rare } from "./rare.ts";
-import { openSource } from "./sources.ts";
+import { openSource } from "./source.ts";
 import { bindSysfs } from "./sysfs.ts";
 
 /** What the steps share while init builds its root. */

@@ -1,5 +1,8 @@
+import { hexMask } from "../lib/bytes.ts";
+import * as c from "../lib/consts.ts";
 import { callError } from "../lib/errors.ts";
-import { MOST_NODES, type SchedulePlan } from "../plan/schedule.ts";
+import { debug } from "../lib/report.ts";
+import type { SchedulePlan } from "../plan/schedule.ts";
 
 const IOPRIO_WHO_PROCESS = 1;
 
@@ -20,7 +23,7 @@ export function applySchedule(plan: SchedulePlan): void {
   if (plan.memoryPolicy) {
     const { mode, nodes } = plan.memoryPolicy;
     const hint = "the nodes must exist and be among cpuset.mems, the mode needs a kernel that knows it";
-    if (nodes) call("set_mempolicy", "linux.memoryPolicy", hint, mode, nodes, MOST_NODES + 1);
+    if (nodes) call("set_mempolicy", "linux.memoryPolicy", hint, mode, nodes, c.MOST_NODES + 1);
     else call("set_mempolicy", "linux.memoryPolicy", hint, mode, 0, 0);
   }
 }
@@ -28,4 +31,10 @@ export function applySchedule(plan: SchedulePlan): void {
 /** The mask of CPUs of this process. */
 export function setAffinity(cpus: Uint8Array, field: string): void {
   call("sched_setaffinity", field, "the CPUs must be online and among cpuset.cpus", 0, cpus.length, cpus);
+}
+
+/** Of exec's process while it is still the runtime's. */
+export function setFirstAffinity(cpus: Uint8Array): void {
+  setAffinity(cpus, "process.execCPUAffinity.initial");
+  debug(`nsexec container setup: affinity: 0x${hexMask(cpus)}`);
 }

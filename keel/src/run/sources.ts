@@ -1,8 +1,8 @@
 import * as c from "../lib/consts.ts";
 import { callError, must, mustGet } from "../lib/errors.ts";
-import type { LinkOptions } from "../lib/mountopts.ts";
 import type { IdMap, Step } from "../plan/steps.ts";
 import { writeIdMaps } from "./idmaps.ts";
+import { openSource } from "./source.ts";
 
 /**
  * Detached copies of what the steps mount from the host, made by the parent: `all` for a child in a user namespace,
@@ -41,11 +41,6 @@ function openStep(step: Step, root: string): number {
   // not mounted, or not always
   if (step.links && step.links.copy) return -1;
   return openSource(step.source, step.recursive, step.links);
-}
-
-export function openSource(path: string, recursive: boolean, links?: LinkOptions): number {
-  const nofollow = links && links.source ? c.AT_SYMLINK_NOFOLLOW : 0;
-  return sys.openTree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | nofollow | (recursive ? c.AT_RECURSIVE : 0));
 }
 
 function mapOwners(tree: number, idmap: IdMap, source: string, namespaces: { [mappings: string]: number }): void {

@@ -40,7 +40,7 @@ const LAST_ID = 4294967294;
 
 type Parsed = ReturnType<typeof parseArgs>;
 
-function exec(): number {
+function execute(): number {
   const parsed = parseArgs(context().args, FLAGS);
   const { values } = parsed;
   const preserveFds = numberFlag("preserve-fds", values["preserve-fds"], 1000);
@@ -132,4 +132,6 @@ function parseUser(text: string | undefined, base: Process, groups: readonly str
   };
 }
 
-runCommand(exec, 255);
+export function exec(): never {
+  return runCommand(execute, 255);
+}

@@ -1,32 +1,36 @@
-// The module that always runs: global flags, then the module of the command. Keep it tiny: every call pays for it.
+/** What always runs: global flags, then the command, or the module that holds it. */
 import { O_APPEND, O_CREAT, O_WRONLY } from "../lib/consts.ts";
 import type { Context } from "../lib/context.ts";
 import { envValue } from "../lib/env.ts";
 import { lookup } from "../lib/lookup.ts";
 import { inUserNamespace } from "../lib/userns.ts";
+import { control } from "./control.ts";
+import { create } from "./create.ts";
+import { exec } from "./exec.ts";
 
-const MODULES: { readonly [command: string]: string } = {
-  create: "create",
-  run: "create",
-  exec: "exec",
-  start: "control",
-  state: "control",
-  kill: "control",
-  delete: "control",
-  list: "control",
-  pause: "control",
-  resume: "control",
-  ps: "control",
+/** What carries a command out; those of every day are at hand, the others are the names of modules. */
+const COMMANDS: { readonly [command: string]: (() => never) | string } = {
+  create,
+  run: create,
+  exec,
+  start: control,
+  state: control,
+  kill: control,
+  delete: control,
+  list: control,
+  pause: control,
+  resume: control,
+  ps: control,
   update: "update",
   checkpoint: "checkpoint",
-  // by way of what it has in common with create
-  restore: "create",
+  restore: "checkpoint",
   events: "events",
   plan: "plan",
   mounts: "mounts",
   spec: "spec",
   features: "spec",
-  monitor: "monitor",
+  // alone it begins with a module of its own (entry/monitor.ts)
+  monitor: () => usageError(`"keel monitor" takes one argument, the configuration file, and no flags`),
   unpack: "unpack",
   merge: "layers",
   diff: "layers",
@@ -85,7 +89,7 @@ function checkLog(log: string | undefined, format = "text"): void {
   sys.close(fd);
 }
 
-function main(): void {
+export function main(): void {
   const argv = sys.argv;
   const values: { [flag: string]: string } = {};
   let i = 1;
@@ -114,8 +118,8 @@ function main(): void {
   checkLog(values["log"], values["log-format"]);
   const command = argv[i];
   if (command === undefined || command === "help") help("");
-  const module = lookup(MODULES, command);
-  if (!module) {
+  const way = lookup(COMMANDS, command);
+  if (!way) {
     sys.writeAll(2, `No help topic for '${command}' (see keel --help)\n`);
     sys.exit(3);
   }
@@ -134,7 +138,6 @@ function main(): void {
     args: argv.slice(i + 1),
   };
   (globalThis as unknown as { keelContext: Context }).keelContext = global;
-  sys.loadModule(module);
+  if (typeof way === "string") sys.loadModule(way);
+  else way();
 }
-
-main();

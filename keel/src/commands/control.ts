@@ -5,7 +5,7 @@ import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import { print, runCommand } from "../lib/report.ts";
 import { deleteContainer, killContainer, parseSignal, setFrozen } from "../run/kill.ts";
-import { psTable } from "../run/ps.ts";
+import { rare } from "../run/rare.ts";
 import { startContainer } from "../run/start.ts";
 import { findRecord, getRecord, isAlive, ociState, type Record, statusOf } from "../state/store.ts";
 
@@ -133,7 +133,7 @@ function ps(args: readonly string[]): void {
   const { values, rest } = parseArgs(args, { flags: { format: "string" }, short: { f: "format" } });
   const record = getRecord(checkId(rest[0] || ""));
   const pids = record.cgroups[0] ? listProcesses(record.cgroups[0]) : isAlive(record) ? [record.pid] : [];
-  print(values["format"] === "json" ? `${JSON.stringify(pids)}\n` : psTable(pids, rest.slice(1)));
+  print(values["format"] === "json" ? `${JSON.stringify(pids)}\n` : rare().psTable(pids, rest.slice(1)));
 }
 
 function freeze(id: string, frozen: boolean): void {
@@ -153,8 +153,11 @@ function freeze(id: string, frozen: boolean): void {
   }
 }
 
-runCommand(() => {
-  const { command, args } = context();
-  (COMMANDS[command] as (args: readonly string[]) => void)(args);
-  return 0;
-}, 1);
+/** The commands that look at a container or end it. */
+export function control(): never {
+  return runCommand(() => {
+    const { command, args } = context();
+    (COMMANDS[command] as (args: readonly string[]) => void)(args);
+    return 0;
+  }, 1);
+}

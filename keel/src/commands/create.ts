@@ -3,18 +3,10 @@ import { context } from "../lib/context.ts";
 import { envValue } from "../lib/env.ts";
 import { holdPlaces, requireDescriptors } from "../lib/fds.ts";
 import { runCommand } from "../lib/report.ts";
-import {
-  completeDraft,
-  createContainer,
-  makeContainerCgroups,
-  makeFirstCgroups,
-  prepareRecord,
-  undoCreate,
-} from "../run/create.ts";
+import { createContainer } from "../run/create.ts";
 import { attend, openSignals } from "../run/foreground.ts";
 import { deleteContainer } from "../run/kill.ts";
 import { awaitReadiness, passReady } from "../run/notify.ts";
-import { planCreate } from "../run/plan.ts";
 import { runPoststart } from "../run/poststart.ts";
 
 const FLAGS = {
@@ -36,7 +28,7 @@ const FLAGS = {
   anywhere: true,
 } as const;
 
-function create(): number {
+function make(): number {
   const { command, args } = context();
   const parsed = parseArgs(args, FLAGS);
   const id = oneId(command, parsed.rest);
@@ -84,18 +76,7 @@ function listenFds(): number {
   return numberFlag("LISTEN_FDS", envValue(env, "LISTEN_FDS"), 1000);
 }
 
-/** Restore makes a container too, with CRIU in the place of our init. */
-function restore(): never {
-  globalThis.keelMaking = {
-    planCreate,
-    makeFirstCgroups,
-    makeContainerCgroups,
-    completeDraft,
-    prepareRecord,
-    undoCreate,
-  };
-  sys.loadModule("checkpoint");
-  return sys.exit(0);
+/** `create` and `run`. */
+export function create(): never {
+  return runCommand(make, 1);
 }
-
-runCommand(context().command === "restore" ? restore : create, 1);
