@@ -65,6 +65,14 @@ test("transfer: blobs before manifests, manifests before indexes, each once, tag
   assert.deepEqual(s.log.slice(-2), ["manifest v1", "manifest v2"]);
 });
 
+test("transfer: the biggest blobs go first, wherever the manifest names them", async () => {
+  const s = scene();
+  const blobs = [20, 70, 10, 90, 40, 80, 30, 60, 50].map((size) => ({ mediaType: "x", ...s.keep(Buffer.alloc(size)) }));
+  await transfer(s.rootOf(manifestOf(blobs)), ["v1"], s.options);
+  const sizes = s.log.slice(0, -1).map((line) => s.kept.get(line.slice("blob ".length))?.length);
+  assert.deepEqual(sizes, [90, 80, 70, 60, 50, 40, 30, 20, 10]);
+});
+
 test("transfer: layers that must not be distributed are left out, others with URLs are not", async () => {
   const s = scene();
   const urls = ["https://store.example/layer"];

@@ -78,11 +78,11 @@ function verify(want: Descriptor, bytes: Buffer): void {
   });
 }
 
-/** Several at once; the first failure ends the others. */
+/** Several at once, the biggest first, so that none is left alone at the end; the first failure ends the others. */
 async function pushBlobs(blobs: readonly Descriptor[], options: TransferOptions): Promise<void> {
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
-  const queue = blobs.values();
+  const queue = blobs.toSorted((a, b) => b.size - a.size).values();
   let failure: { readonly error: unknown } | undefined;
   const work = async (): Promise<void> => {
     for (const blob of queue) {
