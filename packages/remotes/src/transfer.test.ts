@@ -6,7 +6,7 @@ import { type Digest, INDEX_TYPES, OCI_MANIFEST } from "@berth/oci";
 import type { PushedBlob, Registry } from "@berth/registry";
 import type { Repository } from "./hosts.ts";
 import type { Source } from "./source.ts";
-import { transfer } from "./transfer.ts";
+import { planUploads, transfer } from "./transfer.ts";
 
 const INDEX = INDEX_TYPES[0] ?? "";
 const digestOf = (bytes: Uint8Array): Digest => `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
@@ -110,4 +110,12 @@ test("transfer: wrong documents, short blobs and endless nesting are refused bef
     (e) => isCode(e, "InvalidArgument") && /nested/.test(e.message),
   );
   assert.ok(!s.log.includes("manifest v1"));
+});
+
+test("planUploads: six at once; to a registry on loopback no more than there are processors", () => {
+  assert.equal(planUploads("registry.example:5000", 2), 6);
+  for (const domain of ["127.0.0.1:5000", "localhost", "[::1]:5000"]) {
+    assert.equal(planUploads(domain, 2), 2);
+    assert.equal(planUploads(domain, 16), 6);
+  }
 });
