@@ -33,6 +33,7 @@ void keel_register_signals(duk_context *ctx);
 void keel_register_files(duk_context *ctx);
 void keel_register_paths(duk_context *ctx);
 void keel_register_mounts(duk_context *ctx);
+void keel_register_network(duk_context *ctx);
 void keel_register_sockets(duk_context *ctx);
 void keel_register_terminals(duk_context *ctx);
 void keel_register_relay(duk_context *ctx);

@@ -115,6 +115,7 @@ static duk_ret_t prepare(duk_context *ctx, void *data) {
   keel_register_files(ctx);
   keel_register_paths(ctx);
   keel_register_mounts(ctx);
+  keel_register_network(ctx);
   keel_register_sockets(ctx);
   keel_register_terminals(ctx);
   keel_register_relay(ctx);

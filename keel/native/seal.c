@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
+#include "call.h"
+
 #define NR_OPEN_TREE 428
 #define NR_MOUNT_SETATTR 442
 #define FD_CWD (-100)
@@ -23,16 +25,7 @@
 #define ALL_SEALS 15 /* seal, shrink, grow, write */
 #define SET_NAME 15
 
-#define BARE __attribute__((no_stack_protector))
-
 #if defined(__x86_64__)
-BARE static long call(long nr, long a, long b, long c, long d, long e) {
-  register long r10 __asm__("r10") = d;
-  register long r8 __asm__("r8") = e;
-  long result;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
-  return result;
-}
 __asm__(".text\n.global keel_entry\n.type keel_entry, @function\nkeel_entry:\n"
         "xor %ebp, %ebp\n"
         "mov %rsp, %rbx\n"
@@ -44,16 +37,6 @@ __asm__(".text\n.global keel_entry\n.type keel_entry, @function\nkeel_entry:\n"
         "mov %r12, %rdx\n"
         "jmp _start\n");
 #elif defined(__aarch64__)
-BARE static long call(long nr, long a, long b, long c, long d, long e) {
-  register long x8 __asm__("x8") = nr;
-  register long x0 __asm__("x0") = a;
-  register long x1 __asm__("x1") = b;
-  register long x2 __asm__("x2") = c;
-  register long x3 __asm__("x3") = d;
-  register long x4 __asm__("x4") = e;
-  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-  return x0;
-}
 __asm__(".text\n.global keel_entry\n.type keel_entry, %function\nkeel_entry:\n"
         "mov x29, #0\n"
         "mov x19, x0\n"

@@ -221,6 +221,10 @@ interface Sys {
   /** Raw mode; returns the former settings to give to restoreTerm. */
   setRaw(fd: Fd): Bytes | Errno;
   restoreTerm(fd: Fd, saved: Bytes): Errno;
+  /** Another process begins to make a network namespace with lo up, while this one goes on; returns its pid. */
+  beginNetwork(): number | Errno;
+  /** Waits for that process; a descriptor of the namespace, which closes on exec. EAGAIN: it has not begun, and will not. */
+  endNetwork(pid: number): Fd | Errno;
   /** ioctl SIOCSIFFLAGS: interface up in the present network namespace. */
   interfaceUp(name: string): Errno;
 

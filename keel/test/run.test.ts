@@ -1,9 +1,22 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { bundle, KEEL, keel, keelDetached, type Loose, run, sh, skip, sleeping, state, stateDir } from "./harness.ts";
+import {
+  bundle,
+  KEEL,
+  keel,
+  keelDetached,
+  type Loose,
+  run,
+  sh,
+  skip,
+  sleeping,
+  state,
+  stateDir,
+  withoutNamespace,
+} from "./harness.ts";
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
 
@@ -33,6 +46,20 @@ t("run: state directory and cgroups are gone afterwards", () => {
 
 t("namespaces: the loopback interface is alone and up", () => {
   assert.match(sh("ip -o link").out, /^1: lo: <LOOPBACK,UP/);
+});
+
+t("namespaces: a network namespace that the kernel refuses is told with its limit, and nothing is left", () => {
+  const made = bundle(["true"], (s) => {
+    s.mounts = s.mounts.filter((m: Loose) => !/cgroup|mqueue|sys/.test(m.destination));
+    s.linux.resources = {};
+    withoutNamespace(s, "cgroup");
+  });
+  const script = 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$1" --root "$2/state" run -b "$2" x';
+  const argv = ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", KEEL, made.dir];
+  const ran = spawnSync("unshare", argv, { encoding: "utf8", timeout: 30_000 });
+  assert.match(ran.stderr, /make the container's namespaces: no space left on device .*raise user\.max_\*_namespaces/s);
+  assert.equal(ran.status, 1);
+  assert.deepEqual(readdirSync(join(made.dir, "state")), []);
 });
 
 t("namespaces: joined by path; a path of the wrong type is named", () => {

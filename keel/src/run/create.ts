@@ -25,6 +25,7 @@ import { type HostMount, removeHostMount } from "./hostmount.ts";
 import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
 import type { NetDevices } from "./netdevices.ts";
+import { beginNetwork, endNetwork } from "./network.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
@@ -78,7 +79,16 @@ export interface Undo {
 
 /** validate → plan → run. Whatever fails, everything made so far is undone. */
 export function createContainer(options: CreateOptions): Created {
-  const plan = planCreate(options);
+  let network = -1;
+  const plan = planCreate({
+    id: options.id,
+    bundle: options.bundle,
+    config: options.config,
+    noPivot: options.noPivot,
+    begin: (namespaces) => {
+      network = beginNetwork(namespaces);
+    },
+  });
   checkTerminal(plan.process.terminal, options);
   if (!plan.spec.process && options.immediate)
     throw runtimeError("InvalidArgument", "run the container: its config.json has no process");
@@ -88,7 +98,7 @@ export function createContainer(options: CreateOptions): Created {
   const undo: Undo = { id: options.id, hostMount: plan.draft.hostMount, cgroups: [], resctrl: [], scope: "", pid: -1 };
   try {
     if (managerSocket() !== "") makeNotifyDir(options.id);
-    return launch(options, plan, undo);
+    return launch(options, plan, undo, network);
   } catch (thrown) {
     undoCreate(undo);
     throw thrown;
@@ -113,7 +123,8 @@ function hasIdMap(steps: readonly Step[]): boolean {
   return false;
 }
 
-function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
+/** @param beginning of beginNetwork */
+function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beginning: number): Created {
   const { spec, namespaces } = plan;
   // with a user namespace what init mounts of the cgroups is opened before it is made; systemd needs a process first
   const early = !plan.scope && (plan.unified || plan.userNamespace);
@@ -129,6 +140,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       id: options.id,
       spec,
       namespaces,
+      network,
       ownTime,
       steps: plan.steps,
       trees,
@@ -147,10 +159,11 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo): Created {
       trace: options.trace,
       signals: changedSignals(),
     });
+  const network = endNetwork(beginning);
   tellBirth(plan);
   const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;
-  closeAll(trees.concat([theirs, start, consoleSocket]));
+  closeAll(trees.concat([theirs, start, consoleSocket, network]));
   debug(`child process in init(): ${pid}`);
   if (namespaces.newUser) traced("idmaps", () => rare().writeIdMaps(pid, spec.linux || {}));
   if (netDevices) handNetDevices(netDevices, plan.userNamespace ? pid : -1);

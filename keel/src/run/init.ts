@@ -14,10 +14,10 @@ import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { closeOthers } from "./fds.ts";
 import { applyOwnLimits } from "./limits.ts";
 import type { NetDevices } from "./netdevices.ts";
+import { enterOwnNamespaces } from "./network.ts";
 import { rare } from "./rare.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
 import { confineHook, loadFilter } from "./seccomp.ts";
-import { namespaceError } from "./spawn.ts";
 import { sendError } from "./sync.ts";
 import { mountConsole, openTerminal, sendMaster, takeTerminal } from "./terminal.ts";
 
@@ -26,6 +26,8 @@ export interface InitPlan {
   readonly id: string;
   readonly spec: Spec;
   readonly namespaces: NamespacePlan;
+  /** The network namespace if it is made already, else -1. */
+  readonly network: number;
   /** The time namespace is yet to be made. */
   readonly ownTime: boolean;
   readonly steps: readonly Step[];
@@ -73,7 +75,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const { namespaces, process } = plan;
   if (plan.trace) startTrace("init");
   traced("session", () => must(sys.setsid(), "start a session"));
-  if (namespaces.ownFlags !== 0) traced("unshare", () => unshareOwn(namespaces.ownFlags));
+  enterOwnNamespaces(namespaces, plan.network);
   const mapped = namespaces.newUser || namespaces.joinUser !== "";
   const early = mapped || namespaces.joinMount !== "";
   // the cgroups belong to the host's root, and a joined mount namespace may not show them
@@ -81,7 +83,8 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (namespaces.joinMount !== "") traced("mountns", () => joinMountNamespace(namespaces.joinMount));
   if (mapped) traced("root", becomeMappedRoot);
   if (plan.ownTime) traced("time", () => rare().enterOwnTime(namespaces.timeOffsets));
-  if (namespaces.newNetwork) traced("loopback", () => must(sys.interfaceUp("lo"), "bring up the loopback interface"));
+  if (namespaces.newNetwork && plan.network < 0)
+    traced("loopback", () => must(sys.interfaceUp("lo"), "bring up the loopback interface"));
   const devices = plan.netDevices;
   if (devices) traced("netdevices", () => takeNetDevices(devices, mapped));
   if (plan.newKeyring) traced("keyring", () => joinKeyring(plan.id));
@@ -112,11 +115,6 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const result = sys.execve(program, process.args, env);
   sendError(report.fd, callError(`exec ${program}`, result));
   sys.exit(result === -c.ENOENT ? 127 : 126);
-}
-
-function unshareOwn(flags: number): void {
-  const made = sys.unshare(flags);
-  if (made < 0) throw namespaceError(made);
 }
 
 /** With a user namespace the parent has moved them before it let us go. */

@@ -52,6 +52,8 @@ export interface PlanOptions {
   readonly noPivot: boolean;
   /** Leave no trace, not even a compiled filter in the cache. */
   readonly dry?: boolean;
+  /** The configuration is valid and these are its namespaces: the rest is planned when this returns. */
+  readonly begin?: (namespaces: NamespacePlan) => void;
 }
 
 /** runtime-spec wants a process only when the container starts: create makes all the rest, start refuses. */
@@ -68,6 +70,7 @@ export function planCreate(options: PlanOptions): CreatePlan {
   checkNamespacePaths(spec);
   if (spec.process && managerSocket() !== "") addNotify(spec, options.id);
   const namespaces = planNamespaces(spec);
+  if (options.begin) options.begin(namespaces);
   if (namespaces.newUser && spec.linux) mapOwnIds(spec.linux);
   const linux = spec.linux || {};
   const layout: CgroupLayout = readCgroupLayout();
