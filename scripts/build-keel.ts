@@ -209,33 +209,32 @@ async function linkKeel(objects: readonly string[], output: string): Promise<voi
   // nothing of ours unwinds a stack
   const script = join(OBJECTS, "discard.ld");
   writeFileSync(script, "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.comment) } } INSERT AFTER .data;\n");
-  if (!SANITIZE) options.push(`-Wl,-T,${script}`);
+  if (MUSL) options.push(`-Wl,-T,${script}`);
   const link = async (image: readonly string[], to: string): Promise<void> =>
     cc([...options, ...objects, ...image, ...libraries, "-o", to]);
-  const without = await compileImage("without-image", 0);
-  if (SANITIZE) return link([without], output);
+  if (SANITIZE) return link([await compileImage("no-image", "")], output);
   const seed = join(OBJECTS, "seed");
-  await link([without], seed);
+  // a page of zeros in its place, so that all else is where it will be
+  await link([await compileImage("empty-image", ".zero 4096")], seed);
   // the engine's hashes begin with the low half of the address
-  const recordings = [IMAGE_ADDRESS, IMAGE_ADDRESS + 2 ** 32].map((address) => {
+  const [one, other] = [2 ** 32, 2 ** 33].map((distance) => {
+    const address = IMAGE_ADDRESS + distance;
     const file = join(OBJECTS, `${address}.heap`);
     execFileSync(seed, [String(address), join(OBJECTS, `${IMAGE}.bin`), file]);
     return { address, bytes: readFileSync(file) };
   });
-  const [one, other] = recordings;
   if (one === undefined || other === undefined) throw new Error("no recordings");
-  writeFileSync(join(OBJECTS, "heap"), heapImage(one, other));
-  await link([await compileImage("with-image", IMAGE_ADDRESS)], output);
+  writeFileSync(join(OBJECTS, "heap"), heapImage(one, other, IMAGE_ADDRESS));
+  await link([await compileImage("image", `.incbin \\"${join(OBJECTS, "heap")}\\"`)], output);
   if (!codeOf(seed).equals(codeOf(output))) throw new Error("the image was made by other code than the binary has");
 }
 
-async function compileImage(name: string, address: number): Promise<string> {
+/** @param content as the assembler takes it; "" for no image at all */
+async function compileImage(name: string, content: string): Promise<string> {
   const source = join(OBJECTS, `${name}.c`);
-  const data =
-    `__asm__(".section .heap,\\"aw\\"\\n.balign 4096\\nkeel_heap: .incbin \\"${join(OBJECTS, "heap")}\\"\\n.previous");\n` +
-    "extern struct heap keel_heap;\nstruct heap *const keel_image = &keel_heap;\n";
-  const none = "struct heap *const keel_image = 0;\n";
-  writeFileSync(source, `#include "heap.h"\n${address === 0 ? none : data}`);
+  const section = `__asm__(".section .heap,\\"aw\\"\\n.balign 4096\\nkeel_heap: ${content}\\n.previous");\n`;
+  const here = `${section}extern struct heap keel_heap;\nstruct heap *const keel_image = &keel_heap;\n`;
+  writeFileSync(source, `#include "heap.h"\n${content === "" ? "struct heap *const keel_image = 0;\n" : here}`);
   rmSync(join(OBJECTS, `${name}.o.key`), { force: true });
   return compile(source, [`-I${NATIVE}`]);
 }

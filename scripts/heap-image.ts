@@ -30,18 +30,21 @@ interface Block {
 }
 
 /**
- * @param one a recording at the address where the image will be
+ * @param one a recording
  * @param other another one, at an address with the same low 32 bits, which the engine's hashes are seeded with
+ * @param address where the image will be
  * @returns whole pages
  * @throws Error when the two are not of the same heap, or hold something of their process
  */
-export function heapImage(one: Recording, other: Recording): Uint8Array {
+export function heapImage(one: Recording, other: Recording, address: number): Uint8Array {
   if (one.bytes.length !== other.bytes.length)
     throw new Error(`two recordings have ${one.bytes.length} and ${other.bytes.length} bytes`);
   const view = viewOf(one.bytes);
   const blocks = liveBlocks(one);
   let end = HEAP_HEADER;
-  for (const block of blocks) {
+  // functions' instructions are only read: among themselves they share pages that a process need not copy
+  const read = new Set(blocks.filter((block) => isBuffer(view, block)));
+  for (const block of [...blocks.filter((each) => !read.has(each)), ...read]) {
     block.to = end + BLOCK_HEADER;
     end = block.to + block.capacity;
   }
@@ -51,20 +54,21 @@ export function heapImage(one: Recording, other: Recording): Uint8Array {
     const at = pointer - one.address;
     const block = blockAt(blocks, at);
     // what lies unused in a block may still point to what is free by now
-    return block === undefined ? 0 : one.address + block.to + at - block.at;
+    return block === undefined ? 0 : address + block.to + at - block.at;
   };
   const { pointers, tags } = compare(one, other, blocks);
   for (const block of blocks) {
     image.set(one.bytes.subarray(block.at - BLOCK_HEADER, block.at + block.capacity), block.to - BLOCK_HEADER);
     for (let i = 0; i < block.capacity; i += 8) {
-      if (pointers.has(block.at + i)) written.setBigUint64(block.to + i, BigInt(moved(read(view, block.at + i))), true);
+      if (pointers.has(block.at + i))
+        written.setBigUint64(block.to + i, BigInt(moved(wordAt(view, block.at + i))), true);
       else if (tags.has(block.at + i)) written.setUint32(block.to + i + 4, 0, true);
     }
   }
   const words = [
-    [CONTEXT_AT, moved(read(view, CONTEXT_AT))],
-    [CHUNK_AT, one.address + end],
-    [CHUNK_END, one.address + image.length],
+    [CONTEXT_AT, moved(wordAt(view, CONTEXT_AT))],
+    [CHUNK_AT, address + end],
+    [CHUNK_END, address + image.length],
   ] as const;
   for (const [at, word] of words) written.setBigUint64(at, BigInt(word), true);
   return image;
@@ -72,13 +76,16 @@ export function heapImage(one: Recording, other: Recording): Uint8Array {
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-const read = (view: DataView, at: number): number => Number(view.getBigUint64(at, true));
+const wordAt = (view: DataView, at: number): number => Number(view.getBigUint64(at, true));
+
+/** By the type in the lowest bits of an object's flags (DUK_HTYPE_BUFFER). Where other data looks so, it moves too. */
+const isBuffer = (view: DataView, { at }: Block): boolean => (view.getUint32(at, true) & 3) === 2;
 
 function liveBlocks({ address, bytes }: Recording): Block[] {
   const view = viewOf(bytes);
   const free = new Set<number>();
   for (let i = 0; i < CLASSES; i++) {
-    for (let next = read(view, FREE_BLOCKS + 8 * i); next !== 0; next = read(view, next - address))
+    for (let next = wordAt(view, FREE_BLOCKS + 8 * i); next !== 0; next = wordAt(view, next - address))
       free.add(next - address);
   }
   const blocks: Block[] = [];
@@ -120,7 +127,7 @@ function compare(
     for (let at = block.at; at < block.at + block.capacity; at += 8) {
       const difference = b.getBigUint64(at, true) - a.getBigUint64(at, true);
       if (difference === 0n) continue;
-      const target = read(a, at) - one.address;
+      const target = wordAt(a, at) - one.address;
       if (difference === distance && target >= 0 && target <= one.bytes.length) pointers.add(at);
       // beside the tag of a value is what lay on the stack
       else if (a.getUint32(at, true) === b.getUint32(at, true)) tags.add(at);

@@ -38,7 +38,7 @@ static struct heap own;
 static struct heap *heap = &own;
 
 duk_context *keel_begun_heap(void) {
-  if (!keel_image) return NULL;
+  if (!keel_image || !keel_image->context) return NULL;
   heap = keel_image;
   return heap->context;
 }

@@ -32,7 +32,7 @@ struct heap {
   struct free_block *free_blocks[CLASSES];
 };
 
-/* The heap of the image, or NULL where the build made none (keel/build/modules.c). */
+/* The heap of the image; without a context, or NULL, where the build made none (scripts/build-keel.ts). */
 extern struct heap *const keel_image;
 
 /* Takes the image for the heap of this process; NULL: there is none. */
