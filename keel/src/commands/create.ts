@@ -5,7 +5,7 @@ import { holdPlaces, requireDescriptors } from "../lib/fds.ts";
 import { runCommand } from "../lib/report.ts";
 import { createContainer } from "../run/create.ts";
 import { attend, openSignals } from "../run/foreground.ts";
-import { deleteContainer } from "../run/kill.ts";
+import { deleteOwn } from "../run/kill.ts";
 import { awaitReadiness, passReady } from "../run/notify.ts";
 import { runPoststart } from "../run/poststart.ts";
 
@@ -64,7 +64,7 @@ function make(): number {
   }
   const readiness = notify && { fd: notify.from, read: () => passReady(notify, record.pid) > 0 };
   const code = attend(record.pid, created.master, signals, readiness);
-  if (values["keep"] !== "true") deleteContainer(id, true);
+  if (values["keep"] !== "true") deleteOwn(record);
   return code;
 }
 

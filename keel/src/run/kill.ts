@@ -3,6 +3,7 @@ import { systemd } from "../cgroup/driver.ts";
 import * as c from "../lib/consts.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import {
+  containerDir,
   getRecord,
   isAlive,
   ociState,
@@ -147,17 +148,28 @@ export function deleteContainer(id: string, force: boolean): void {
       if (isAlive(record)) thawWhereItIs(record.pid);
     }
   } else killLeft(record);
+  removeStopped(record);
+}
+
+/** For the runtime that waited for its end, unless another one was faster: what is left of it goes. */
+export function deleteOwn(record: Record): void {
+  if (sys.faccessat(c.AT_FDCWD, containerDir(record.id), 0, 0) < 0) return;
+  killLeft(record);
+  removeStopped(record);
+}
+
+function removeStopped(record: Record): void {
   removeCgroups(record.cgroups);
   if (record.scope) systemd().removeScope(record.scope, record.cgroups);
   if (record.resctrl.length > 0) rare().removeResctrl(record.resctrl);
   if (record.hostMount) removeHostMount(record.hostMount);
   if (record.poststop) {
     try {
-      rare().runPoststop((readSpec(id).hooks || {}).poststop, ociState(record, "stopped"));
+      rare().runPoststop((readSpec(record.id).hooks || {}).poststop, ociState(record, "stopped"));
     } catch (thrown) {
       // without its config.json the container goes all the same
       sys.writeAll(2, `warning: ${(thrown as { message: string }).message}\n`);
     }
   }
-  removeRecord(id);
+  removeRecord(record.id);
 }
