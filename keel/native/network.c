@@ -51,12 +51,12 @@ static duk_ret_t begin_network(duk_context *ctx) {
 static duk_ret_t end_network(duk_context *ctx) {
   pid_t pid = keel_int(ctx, 0);
   int expected = WAITING;
-  if (__atomic_compare_exchange_n(&progress, &expected, TOO_LATE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-    errno = EAGAIN;
-    return keel_result(ctx, -1);
-  }
-  while (waitpid(pid, NULL, __WCLONE) < 0) {
-    if (errno != EINTR) return keel_result(ctx, -1);
+  bool late = __atomic_compare_exchange_n(&progress, &expected, TOO_LATE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  if (late) made = -EAGAIN;
+  if (!late || duk_require_boolean(ctx, 1)) {
+    while (waitpid(pid, NULL, __WCLONE) < 0) {
+      if (errno != EINTR) return keel_result(ctx, -1);
+    }
   }
   if (made < 0) errno = (int)-made;
   return keel_result(ctx, made < 0 ? -1 : made);
@@ -65,7 +65,7 @@ static duk_ret_t end_network(duk_context *ctx) {
 void keel_register_network(duk_context *ctx) {
   static const struct keel_function table[] = {
       {"beginNetwork", begin_network, 0},
-      {"endNetwork", end_network, 1},
+      {"endNetwork", end_network, 2},
       {NULL, NULL, 0},
   };
   keel_register(ctx, table);

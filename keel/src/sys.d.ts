@@ -223,8 +223,11 @@ interface Sys {
   restoreTerm(fd: Fd, saved: Bytes): Errno;
   /** Another process begins to make a network namespace with lo up, while this one goes on; returns its pid. */
   beginNetwork(): number | Errno;
-  /** Waits for that process; a descriptor of the namespace, which closes on exec. EAGAIN: it has not begun, and will not. */
-  endNetwork(pid: number): Fd | Errno;
+  /**
+   * Waits for that process; a descriptor of the namespace, which closes on exec. EAGAIN: it had not begun, and will not;
+   * `patient` waits for its end nevertheless.
+   */
+  endNetwork(pid: number, patient: boolean): Fd | Errno;
   /** ioctl SIOCSIFFLAGS: interface up in the present network namespace. */
   interfaceUp(name: string): Errno;
 

@@ -35,6 +35,7 @@ export function describePlan(plan: Described): PlannedStep[] {
   const early = !plan.scope && (plan.unified || plan.userNamespace);
   if (plan.cgroup.hybrid && !plan.scope) describeCgroup(plan.cgroup.hybrid, steps);
   if (early) describeCgroups(plan, steps);
+  if (plan.namespaces.networkBeside) steps.push({ by: "runtime", op: "network" });
   steps.push({ by: "runtime", op: "clone", namespaces: namesOf(plan.spec, "new"), joins: namesOf(plan.spec, "join") });
   if (plan.namespaces.newUser)
     steps.push({
@@ -95,11 +96,12 @@ function describeInit(plan: Described, steps: PlannedStep[]): void {
   };
   init("session");
   if (namespaces.ownFlags !== 0) init("unshare");
+  if (namespaces.networkBeside) init("network");
   const early = plan.userNamespace || namespaces.joinMount !== "";
   if (early) init("join");
   if (namespaces.joinMount !== "") init("mountns", { path: namespaces.joinMount });
   if (plan.userNamespace) init("root");
-  if (namespaces.newNetwork) init("loopback");
+  if (namespaces.newNetwork && !namespaces.networkBeside) init("loopback");
   const devices = (spec.linux && spec.linux.netDevices) || {};
   if (Object.keys(devices).length > 0) init("netdevices", { devices });
   init("keyring");

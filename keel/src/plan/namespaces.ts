@@ -38,6 +38,11 @@ export interface NamespacePlan {
   readonly mount: boolean;
   readonly newCgroup: boolean;
   readonly newNetwork: boolean;
+  /**
+   * The new network namespace is made by another process while this one plans. It must belong to our own user namespace,
+   * and no time namespace may be entered: the kernel refuses that to a process which shares its memory.
+   */
+  readonly networkBeside: boolean;
   readonly newUser: boolean;
   readonly newTime: boolean;
   /** Text for /proc/self/timens_offsets, "" for none: clock, seconds, nanoseconds a line (time_namespaces(7)). */
@@ -79,7 +84,8 @@ export function planNamespaces(spec: Spec): NamespacePlan {
     if (ns.type === "user") newUser = true;
   }
   const born = newUser || joinUser !== "" ? cloneFlags : cloneFlags & c.CLONE_NEWPID;
-  const ownFlags = cloneFlags & ~born;
+  const networkBeside = (cloneFlags & ~born & c.CLONE_NEWNET) !== 0 && !newTime && joins.length === 0;
+  const ownFlags = cloneFlags & ~born & (networkBeside ? ~c.CLONE_NEWNET : -1);
   return {
     all,
     cloneFlags: born >>> 0,
@@ -87,6 +93,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
     mount,
     newCgroup,
     newNetwork,
+    networkBeside,
     newUser,
     newTime,
     timeOffsets: timeOffsets(spec),

@@ -25,7 +25,7 @@ import { type HostMount, removeHostMount } from "./hostmount.ts";
 import { initMain } from "./init.ts";
 import { applyResourceLimits } from "./limits.ts";
 import type { NetDevices } from "./netdevices.ts";
-import { beginNetwork, endNetwork } from "./network.ts";
+import { beginNetwork, endNetwork, forgetNetwork, type Network } from "./network.ts";
 import { makeNotifyDir, managerSocket, type Notify, openNotify } from "./notify.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { type CreatePlan, type Draft, planCreate } from "./plan.ts";
@@ -79,14 +79,27 @@ export interface Undo {
 
 /** validate → plan → run. Whatever fails, everything made so far is undone. */
 export function createContainer(options: CreateOptions): Created {
-  let network = -1;
+  const beside: Beside = { network: undefined };
+  try {
+    return planAndLaunch(options, beside);
+  } finally {
+    if (beside.network) forgetNetwork(beside.network);
+  }
+}
+
+/** What another process does meanwhile. */
+interface Beside {
+  network: Network | undefined;
+}
+
+function planAndLaunch(options: CreateOptions, beside: Beside): Created {
   const plan = planCreate({
     id: options.id,
     bundle: options.bundle,
     config: options.config,
     noPivot: options.noPivot,
-    begin: (namespaces) => {
-      network = beginNetwork(namespaces);
+    begin: ({ networkBeside }) => {
+      if (networkBeside) beside.network = beginNetwork();
     },
   });
   checkTerminal(plan.process.terminal, options);
@@ -98,7 +111,7 @@ export function createContainer(options: CreateOptions): Created {
   const undo: Undo = { id: options.id, hostMount: plan.draft.hostMount, cgroups: [], resctrl: [], scope: "", pid: -1 };
   try {
     if (managerSocket() !== "") makeNotifyDir(options.id);
-    return launch(options, plan, undo, network);
+    return launch(options, plan, undo, beside.network);
   } catch (thrown) {
     undoCreate(undo);
     throw thrown;
@@ -123,8 +136,7 @@ function hasIdMap(steps: readonly Step[]): boolean {
   return false;
 }
 
-/** @param beginning of beginNetwork */
-function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beginning: number): Created {
+function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beside: Network | undefined): Created {
   const { spec, namespaces } = plan;
   // with a user namespace what init mounts of the cgroups is opened before it is made; systemd needs a process first
   const early = !plan.scope && (plan.unified || plan.userNamespace);
@@ -159,7 +171,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beginning:
       trace: options.trace,
       signals: changedSignals(),
     });
-  const network = endNetwork(beginning);
+  const network = beside ? endNetwork(beside) : -1;
   tellBirth(plan);
   const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;

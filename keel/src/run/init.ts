@@ -14,7 +14,7 @@ import { becomeProgram, completeEnv, prepareStdio } from "./become.ts";
 import { closeOthers } from "./fds.ts";
 import { applyOwnLimits } from "./limits.ts";
 import type { NetDevices } from "./netdevices.ts";
-import { enterOwnNamespaces } from "./network.ts";
+import { enterNetwork, unshareOwn } from "./network.ts";
 import { rare } from "./rare.ts";
 import { applySteps, newRootfsState } from "./rootfs.ts";
 import { confineHook, loadFilter } from "./seccomp.ts";
@@ -75,7 +75,8 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   const { namespaces, process } = plan;
   if (plan.trace) startTrace("init");
   traced("session", () => must(sys.setsid(), "start a session"));
-  enterOwnNamespaces(namespaces, plan.network);
+  if (namespaces.ownFlags !== 0) traced("unshare", () => unshareOwn(namespaces.ownFlags));
+  if (namespaces.networkBeside) enterNetwork(plan.network);
   const mapped = namespaces.newUser || namespaces.joinUser !== "";
   const early = mapped || namespaces.joinMount !== "";
   // the cgroups belong to the host's root, and a joined mount namespace may not show them
@@ -83,7 +84,7 @@ function runInit(plan: InitPlan, report: { fd: number }): void {
   if (namespaces.joinMount !== "") traced("mountns", () => joinMountNamespace(namespaces.joinMount));
   if (mapped) traced("root", becomeMappedRoot);
   if (plan.ownTime) traced("time", () => rare().enterOwnTime(namespaces.timeOffsets));
-  if (namespaces.newNetwork && plan.network < 0)
+  if (namespaces.newNetwork && !namespaces.networkBeside)
     traced("loopback", () => must(sys.interfaceUp("lo"), "bring up the loopback interface"));
   const devices = plan.netDevices;
   if (devices) traced("netdevices", () => takeNetDevices(devices, mapped));

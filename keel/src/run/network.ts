@@ -1,36 +1,46 @@
 import * as c from "../lib/consts.ts";
 import { must } from "../lib/errors.ts";
 import { traced } from "../lib/trace.ts";
-import type { NamespacePlan } from "../plan/namespaces.ts";
 import { namespaceError } from "./spawn.ts";
 
-/**
- * Of all that init needs, its network namespace takes the kernel longest. Where it belongs to our own user namespace
- * another process makes it while we plan.
- *
- * @returns what endNetwork takes, or -1: init makes it by itself
- */
-export function beginNetwork({ ownFlags, newTime, joins }: NamespacePlan): number {
-  // the kernel lets only a process that shares its memory with none enter a time namespace
-  const alone = newTime || joins.length > 0;
-  return alone || (ownFlags & c.CLONE_NEWNET) === 0 ? -1 : sys.beginNetwork();
+/** A network namespace that another process makes meanwhile: of all that init needs it takes the kernel longest. */
+export interface Network {
+  /** Of that process, until it is waited for. */
+  pid: number;
 }
 
-/** A descriptor for init to join, or -1: what was refused here is init's to try, and to tell. */
-export function endNetwork(beginning: number): number {
-  return beginning < 0 ? -1 : traced("network", () => Math.max(sys.endNetwork(beginning), -1));
+export function beginNetwork(): Network | undefined {
+  const pid = sys.beginNetwork();
+  return pid < 0 ? undefined : { pid };
 }
 
-/** In init: the namespaces that it was not born in. */
-export function enterOwnNamespaces({ ownFlags }: NamespacePlan, network: number): void {
-  const left = network >= 0 ? ownFlags & ~c.CLONE_NEWNET : ownFlags;
-  if (left !== 0) traced("unshare", () => unshare(left));
-  if (network < 0) return;
-  traced("network", () => must(sys.setns(network, c.CLONE_NEWNET), "enter the network namespace"));
-  sys.close(network);
+/** A descriptor for init to join, or -1: what was refused, or had no turn yet, is init's to try, and to tell. */
+export function endNetwork(network: Network): number {
+  const fd = traced("network", () => sys.endNetwork(network.pid, false));
+  if (fd !== -c.EAGAIN) network.pid = -1;
+  return Math.max(fd, -1);
 }
 
-function unshare(flags: number): void {
+/** Whatever became of it, its process is gone when this returns. */
+export function forgetNetwork(network: Network): void {
+  const fd = network.pid < 0 ? -1 : sys.endNetwork(network.pid, true);
+  if (fd >= 0) sys.close(fd);
+}
+
+/** In init. */
+export function enterNetwork(network: number): void {
+  traced("network", () => {
+    if (network >= 0) {
+      must(sys.setns(network, c.CLONE_NEWNET), "enter the network namespace");
+      sys.close(network);
+    } else {
+      unshareOwn(c.CLONE_NEWNET);
+      must(sys.interfaceUp("lo"), "bring up the loopback interface");
+    }
+  });
+}
+
+export function unshareOwn(flags: number): void {
   const made = sys.unshare(flags);
   if (made < 0) throw namespaceError(made);
 }
