@@ -12,7 +12,7 @@ function faultsOf(files: Readonly<Record<string, string>>): string[] {
     for (const [path, text] of Object.entries(files)) {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), text);
-      const workspace = path.split("/src/")[0] ?? "";
+      const workspace = path.split(/\/(?:src|test)\//)[0] ?? "";
       writeFileSync(join(root, workspace, "package.json"), "{}");
     }
     return findLayerFaults(root);
@@ -26,6 +26,7 @@ test("layers: imports that go down pass, in each form of statement", () => {
     "packages/engine/src/index.ts":
       'import { a } from "@berth/images";\nimport type { B } from "@berth/oci";\nexport {\n  c,\n  d,\n} from "@berth/base";\n',
     "packages/images/src/index.ts": 'import { readFile } from "node:fs/promises";\nexport { a } from "./a.ts";\n',
+    "packages/images/test/pull.ts": 'import { start } from "../../../test/docker-registry.ts";\n',
     "keel/src/main.ts": 'import { x } from "@berth/protocol";\nimport type { Spec } from "@berth/oci";\n',
   });
   assert.deepEqual(faults, []);
@@ -37,6 +38,7 @@ test("layers: an import that goes up, sideways or into a package's files is repo
     "packages/content/src/side.ts": 'import type { R } from "@berth/registry";\n',
     "packages/tasks/src/deep.ts": 'const m = await import("@berth/base/src/error.ts");\n',
     "packages/state/src/out.ts": 'import { x } from "../../base/src/index.ts";\n',
+    "packages/state/src/test.ts": 'import { y } from "../../../test/docker-registry.ts";\n',
     "packages/novel/src/index.ts": "export const a = 1;\n",
   });
   assert.deepEqual(faults, [
@@ -44,6 +46,7 @@ test("layers: an import that goes up, sideways or into a package's files is repo
     "packages/content/src/side.ts: @berth/registry: rank 3 may not import rank 3",
     "packages/images/src/up.ts: @berth/engine: rank 5 may not import rank 6",
     "packages/state/src/out.ts: ../../base/src/index.ts: a relative import may not leave its workspace",
+    "packages/state/src/test.ts: ../../../test/docker-registry.ts: a relative import may not leave its workspace",
     "packages/tasks/src/deep.ts: @berth/base/src/error.ts: import the package, not a file in it",
   ]);
 });

@@ -2,13 +2,13 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startDockerRegistry } from "../../test/docker-registry.ts";
 import { missing, run } from "../measure.ts";
 import { bigFileLayer, pushFixture, smallFilesLayer, systemLayers } from "./fixtures.ts";
 import { listingRow } from "./listing.ts";
 import { memoryRow } from "./memory.ts";
 import { type PullRow, pullRow } from "./pull.ts";
 import { pushRow } from "./push.ts";
-import { startRegistry } from "./registry.ts";
 import { throughputRow } from "./throughput.ts";
 
 /** About 120 MB of gzip. */
@@ -25,7 +25,7 @@ export async function imagesCase(): Promise<boolean> {
   const memory = join(dir, "m");
   mkdirSync(memory);
   run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", memory);
-  const registry = await startRegistry(dir);
+  const registry = await startDockerRegistry(dir);
   try {
     return await allRows(dir, memory, registry.host);
   } finally {

@@ -6,8 +6,9 @@ import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { freePort } from "../docker-registry.ts";
 import { blobPath, busyboxLayout } from "./fixtures.ts";
-import { freePort, probe, Store, tool } from "./harness.ts";
+import { probe, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
 
 const skip = probe("docker-registry", "skopeo", "umoci");

@@ -14,8 +14,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { freePort } from "../docker-registry.ts";
 import { derive } from "./fixtures.ts";
-import { freePort, probe, Store, tool, until } from "./harness.ts";
+import { probe, Store, tool, until } from "./harness.ts";
 import { Registry } from "./registry.ts";
 
 const skip = probe("docker-registry", "skopeo", "umoci", "debootstrap");

@@ -3,8 +3,9 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { freePort } from "../docker-registry.ts";
 import { busyboxLayout, twoPlatforms } from "./fixtures.ts";
-import { freePort, HELLO_TAR, helloSkip, probe, Store, tool, until } from "./harness.ts";
+import { HELLO_TAR, helloSkip, probe, Store, tool, until } from "./harness.ts";
 import { Registry } from "./registry.ts";
 
 const plugins = ["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"].some((path) => existsSync(path));

@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, tool, until } from "./harness.ts";
+import { startDockerRegistry } from "../docker-registry.ts";
+import { tool } from "./harness.ts";
 
 /** Debian's docker-registry on a loopback port, with its storage in a directory of its own. */
 export class Registry implements AsyncDisposable {
@@ -18,22 +19,7 @@ export class Registry implements AsyncDisposable {
 
   static async start(): Promise<Registry> {
     const dir = mkdtempSync(join(tmpdir(), "berth-registry-"));
-    const port = await freePort();
-    mkdirSync(join(dir, "storage"));
-    const config = join(dir, "config.yml");
-    writeFileSync(
-      config,
-      `version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: ${dir}/storage\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:${port}\n`,
-    );
-    const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
-    const host = `127.0.0.1:${port}`;
-    await until("docker-registry", async () => {
-      try {
-        return (await fetch(`http://${host}/v2/`)).ok;
-      } catch {
-        return false;
-      }
-    });
+    const { host, child } = await startDockerRegistry(dir);
     return new Registry(host, dir, child);
   }
 

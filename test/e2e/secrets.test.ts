@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { file, tar } from "../../keel/test/tar-writer.ts";
+import { freePort } from "../docker-registry.ts";
 import { Evil } from "./evil.ts";
-import { freePort, probe, Store } from "./harness.ts";
+import { probe, Store } from "./harness.ts";
 
 const skip = probe();
 const dir = mkdtempSync(join(tmpdir(), "berth-secrets-"));

@@ -1,5 +1,5 @@
 /** Images, a registry and a store for the system tests of this package. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -15,10 +15,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { startDockerRegistry } from "../../../test/docker-registry.ts";
 
 export const KEEL: string = process.env["BERTH_KEEL"] ?? resolve(import.meta.dirname, "../../../keel/build/keel");
 export const CHILD: string = join(import.meta.dirname, "child.ts");
@@ -140,28 +140,8 @@ export class Registry implements AsyncDisposable {
   }
 
   static async start(dir: string): Promise<Registry> {
-    const port = await freePort();
-    const storage = join(dir, "registry");
-    mkdirSync(storage);
-    const config = join(dir, "registry.yml");
-    const lines = [
-      "version: 0.1",
-      "log: {level: error}",
-      `storage: {filesystem: {rootdirectory: ${storage}}}`,
-      `http: {addr: 127.0.0.1:${port}}`,
-    ];
-    writeFileSync(config, lines.join("\n"));
-    const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
-    const registry = new Registry(`127.0.0.1:${port}`, storage, child);
-    for (let tries = 0; ; tries++) {
-      const ok = await fetch(`http://${registry.host}/v2/`).then(
-        (r) => r.ok,
-        () => false,
-      );
-      if (ok) return registry;
-      if (tries === 200) throw new Error("docker-registry does not answer");
-      await new Promise((done) => setTimeout(done, 50));
-    }
+    const { host, storage, child } = await startDockerRegistry(dir);
+    return new Registry(host, storage, child);
   }
 
   /** Copies an image of a layout, with all platforms, to `name`. */
@@ -182,14 +162,6 @@ export class Registry implements AsyncDisposable {
     this.#child.kill("SIGKILL");
     await ended;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** A directory that goes when disposed. */

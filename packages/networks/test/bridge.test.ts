@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isCode, newId } from "@berth/base";
+import { freePort } from "../../../test/docker-registry.ts";
 import { chainName } from "../src/masquerade.ts";
 import { openNetworks } from "../src/open.ts";
 import type { Networks } from "../src/types.ts";
@@ -56,15 +57,6 @@ async function serve(name: string, text: string): Promise<ChildProcess> {
 const rules = (): string => `${sh("iptables", "-w", "-t", "nat", "-S")}${sh("iptables", "-w", "-S")}`;
 const addresses = (): readonly string[] =>
   existsSync(join(dir, "ipam", NAME)) ? readdirSync(join(dir, "ipam", NAME)).filter((file) => /^\d+\./.test(file)) : [];
-
-async function freePort(): Promise<number> {
-  const server = await listen(0);
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  assert.ok(address !== null && typeof address === "object");
-  return address.port;
-}
 
 async function listen(port: number): Promise<Server> {
   const server = createServer().listen(port, "127.0.0.1");
