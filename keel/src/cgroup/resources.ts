@@ -141,13 +141,13 @@ function planDevices(rules: readonly DeviceRule[], writes: CgroupWrite[]): void 
       lines = [];
       file = next;
     }
-    if (rule && accessOf(rule) !== "") lines.push(deviceLine(rule));
+    const access = rule ? accessOf(rule) : "";
+    if (rule && access !== "") lines.push(deviceLine(rule, access));
   }
 }
 
-function deviceLine(rule: DeviceRule): string {
+function deviceLine(rule: DeviceRule, access: string): string {
   const type = rule.type || "a";
-  const access = accessOf(rule);
   const number = (n: number | undefined): string => (!isSet(n) || n < 0 ? "*" : String(n));
   if (type === "a" && rule.major === undefined && rule.minor === undefined && access === "rwm") return "a";
   return `${type} ${number(rule.major)}:${number(rule.minor)} ${access}`;
@@ -155,6 +155,7 @@ function deviceLine(rule: DeviceRule): string {
 
 /** Of r, w and m. A letter that is none gives nothing: an allowing rule is without it, a refusing one refuses all. */
 export function accessOf({ access, allow }: DeviceRule): string {
+  if (access === "rwm" || access === "m") return access;
   if (!access || (!allow && /[^rwm]/.test(access))) return "rwm";
   return access.replace(/[^rwm]/g, "");
 }

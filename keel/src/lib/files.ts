@@ -77,6 +77,10 @@ export function absolute(path: string): string {
 
 /** Lexically clean absolute path: no ".", "..", "//" (`..` stops at the root). */
 export function clean(path: string): string {
+  // most are already: to look is cheaper than to take one apart
+  const last = path.charAt(path.length - 1);
+  const absolutely = path.charAt(0) === "/" && last !== "/";
+  if (absolutely && path.indexOf("//") < 0 && path.indexOf("/.") < 0) return path;
   const parts = path.split("/");
   const out: string[] = [];
   for (let i = 0; i < parts.length; i++) {

@@ -133,7 +133,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       continue;
     }
     const link = lookup(LINKS, option);
-    const mapped = MAPPED.exec(option);
+    const mapped = option.indexOf("idmap") < 0 ? undefined : MAPPED.exec(option);
     if (mapped) {
       idmap = mapped[1] as "idmap";
       idmapRanges = mapped[2] || "";

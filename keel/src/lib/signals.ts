@@ -4,9 +4,15 @@
  */
 export function changedSignals(): number[] | undefined {
   const text = sys.readFile("/proc/self/status");
-  const ignored = typeof text === "string" ? /^SigIgn:\t([0-9a-f]{16})$/m.exec(text) : null;
-  const caught = typeof text === "string" ? /^SigCgt:\t([0-9a-f]{16})$/m.exec(text) : null;
-  return ignored && caught ? signalsOf([ignored[1] as string, caught[1] as string]) : undefined;
+  if (typeof text !== "string") return undefined;
+  const ignored = maskIn(text, "\nSigIgn:\t");
+  const caught = maskIn(text, "\nSigCgt:\t");
+  return ignored !== "" && caught !== "" ? signalsOf([ignored, caught]) : undefined;
+}
+
+function maskIn(text: string, name: string): string {
+  const at = text.indexOf(name);
+  return at < 0 ? "" : text.substring(at + name.length, at + name.length + 16);
 }
 
 /** The signals whose bits are set in one of the masks, given as 16 hexadecimal digits. Pure. */

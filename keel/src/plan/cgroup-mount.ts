@@ -1,4 +1,4 @@
-import type { Hierarchy } from "../cgroup/layout.ts";
+import { type Hierarchy, hierarchyName } from "../cgroup/layout.ts";
 import type { CgroupDir } from "../cgroup/plan.ts";
 import * as c from "../lib/consts.ts";
 import type { RootfsFacts } from "./rootfs.ts";
@@ -32,7 +32,7 @@ export function planCgroupMount(
   const hierarchies = facts.cgroup.v1;
   for (let i = 0; i < hierarchies.length; i++) {
     const hierarchy = hierarchies[i] as Hierarchy;
-    const name = hierarchy.controllers.replace(/^name=/, "");
+    const name = hierarchyName(hierarchy.controllers);
     const target = `${dest}/${name}`;
     if (facts.cgroupNamespace) {
       const data = hierarchy.controllers === name ? name : `none,${hierarchy.controllers}`;
