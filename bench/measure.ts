@@ -31,15 +31,21 @@ export interface Target {
   readonly atMost: number;
 }
 
-/** Runs all contenders `rounds` times, in turn, after `warmup` rounds that do not count. Throws if one of them fails. */
-export function interleave(contenders: readonly Contender[], rounds: number, warmup = 3): Result[] {
+/**
+ * Runs all contenders `rounds` times, in turn, after `warmup` rounds that do not count, with `restMs` before each.
+ * Throws if one of them fails.
+ */
+export function interleave(contenders: readonly Contender[], rounds: number, warmup = 3, restMs = 0): Result[] {
   const able = contenders.filter((contender) => contender.skip === undefined);
   const file = join(ROOT, ".tools/bench/contenders");
   const lineOf = (commands: Contender["commands"]): string => commands.map((words) => words.join("\t")).join("\t;;\t");
   const lines = able.map(({ prepare, commands }) => (prepare ? `${lineOf(prepare)}\t::\t` : "") + lineOf(commands));
   const tool = buildTool();
   writeFileSync(file, `${lines.join("\n")}\n`);
-  const ran = spawnSync(tool, [String(rounds), String(warmup), file], { encoding: "utf8", maxBuffer: 1 << 26 });
+  const ran = spawnSync(tool, [String(rounds), String(warmup), String(restMs), file], {
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+  });
   if (ran.status !== 0) throw new Error(`interleave: ${ran.stderr || ran.error}`);
   const results = JSON.parse(ran.stdout) as Omit<Result, "name">[];
   return results.map((result, index) => ({ ...result, name: able[index]?.name ?? "" }));

@@ -1,8 +1,10 @@
 /*
- * Times command lines against each other: `interleave ROUNDS WARMUP FILE`, one contender per line of FILE, its commands
+ * Times command lines against each other: `interleave ROUNDS WARMUP REST_MS FILE`, one contender per line of FILE, its commands
  * separated by the word ";;" and run one after the other, words separated by tabs; what stands before "::" is run first and
- * not timed. Each round runs every contender once, so that noise of the machine meets all alike. Prints a JSON array: for each contender its wall times (microseconds) and peak
- * resident sizes (KiB, of the largest process of its tree). In C because a runtime's start is shorter than Node's spawn.
+ * not timed. Each round runs every contender once, so that noise of the machine meets all alike, and each in another
+ * order: the kernel clears away what the one before has left, so none may always come after the same one. REST_MS pass
+ * before each, untimed. Prints a JSON array: for each contender its wall times (microseconds) and peak resident sizes (KiB, of the largest process of its
+ * tree). In C because a runtime's start is shorter than Node's spawn.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -100,14 +102,33 @@ static void print_list(const char *name, const long *values, int rounds, const c
   printf("]%s", end);
 }
 
+/* The next order of lexicographic ones; after the last the first comes again. */
+static void next_order(int *order, int count) {
+  int head = count - 2;
+  while (head >= 0 && order[head] > order[head + 1]) head--;
+  if (head >= 0) {
+    int tail = count - 1;
+    while (order[tail] < order[head]) tail--;
+    int held = order[head];
+    order[head] = order[tail];
+    order[tail] = held;
+  }
+  for (int from = head + 1, to = count - 1; from < to; from++, to--) {
+    int held = order[from];
+    order[from] = order[to];
+    order[to] = held;
+  }
+}
+
 int main(int argc, char **argv) {
-  if (argc != 4) {
-    fprintf(stderr, "usage: interleave ROUNDS WARMUP FILE\n");
+  if (argc != 5) {
+    fprintf(stderr, "usage: interleave ROUNDS WARMUP REST_MS FILE\n");
     return 2;
   }
   int rounds = atoi(argv[1]);
   int warmup = atoi(argv[2]);
-  int count = read_contenders(argv[3]);
+  useconds_t rest_us = 1000 * (useconds_t)atoi(argv[3]);
+  int count = read_contenders(argv[4]);
   if (rounds < 1 || rounds > MAX_ROUNDS) {
     fprintf(stderr, "rounds: 1 to %d\n", MAX_ROUNDS);
     return 2;
@@ -116,11 +137,15 @@ int main(int argc, char **argv) {
   posix_spawn_file_actions_init(&quiet);
   posix_spawn_file_actions_addopen(&quiet, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
+  int order[MAX_CONTENDERS];
+  for (int i = 0; i < count; i++) order[i] = i;
   for (int round = -warmup; round < rounds; round++) {
     for (int i = 0; i < count; i++) {
-      int at = round < 0 ? 0 : round;
-      run_contender(words[i], &quiet, &wall_us[i][at], &peak_kib[i][at]);
+      int at = round < 0 ? 0 : round, who = order[i];
+      if (rest_us > 0) usleep(rest_us);
+      run_contender(words[who], &quiet, &wall_us[who][at], &peak_kib[who][at]);
     }
+    next_order(order, count);
   }
   printf("[");
   for (int i = 0; i < count; i++) {
