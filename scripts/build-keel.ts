@@ -256,7 +256,7 @@ async function main(): Promise<void> {
   writeDuktapeConfig();
   const engine = await compile(join(DUKTAPE, "duktape.c"), [
     "-w",
-    "--param=inline-unit-growth=12",
+    "--param=inline-unit-growth=8",
     "-DDUK_COMPILING_DUKTAPE=",
   ]);
   const compiler = join(OBJECTS, "compile");

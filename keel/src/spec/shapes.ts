@@ -1,4 +1,4 @@
-import type { Shape } from "./shape.ts";
+import { prepared, type Shape } from "./shape.ts";
 
 const hook: Shape = { path: "s!", args: ["s"], env: ["s"], timeout: "u" };
 const mapping: Shape = { containerID: "d!", hostID: "d!", size: "u!" };
@@ -76,7 +76,7 @@ export const mountsShape: Shape = [
   { destination: "s!", type: "s", source: "s", options: ["s"], uidMappings: [mapping], gidMappings: [mapping] },
 ];
 
-export const specShape: Shape = {
+export const specShape: Shape = prepared({
   ociVersion: "s!",
   process: processShape,
   root: { "!": "", path: "s!", readonly: "b" },
@@ -126,4 +126,4 @@ export const specShape: Shape = {
     memoryPolicy: { mode: "s", nodes: "s", flags: ["s"] },
     intelRdt: { closID: "s", schemata: ["s"], l3CacheSchema: "s", memBwSchema: "s", enableMonitoring: "b" },
   },
-};
+});

@@ -1,7 +1,7 @@
 import { runtimeError } from "../lib/errors.ts";
 import { parseJson } from "../lib/files.ts";
 import type { HostMount } from "../run/hostmount.ts";
-import { checkShape, type Shape } from "../spec/shape.ts";
+import { checkShape, prepared, type Shape } from "../spec/shape.ts";
 
 /** state.json below `<root>/<id>`: all that later commands need without reading config.json. */
 export interface Record {
@@ -35,7 +35,7 @@ export interface Record {
   readonly namespaces: number;
 }
 
-const recordShape: Shape = {
+const recordShape: Shape = prepared({
   "!": "",
   id: "s!",
   pid: "u!",
@@ -56,7 +56,7 @@ const recordShape: Shape = {
   userNamespace: "b",
   resctrl: ["s"],
   namespaces: "n",
-};
+});
 
 /** @throws DataLoss for what a crash or a full disk may have left of a state */
 export function parseRecord(text: string, id: string): Record {
