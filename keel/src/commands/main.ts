@@ -1,4 +1,6 @@
 /** What always runs: global flags, then the command, or the module that holds it. */
+
+import { splitFlag } from "../lib/args.ts";
 import { O_APPEND, O_CREAT, O_WRONLY } from "../lib/consts.ts";
 import type { Context } from "../lib/context.ts";
 import { envValue } from "../lib/env.ts";
@@ -96,13 +98,7 @@ export function main(): void {
   for (; i < argv.length; i++) {
     const word = argv[i] as string;
     if (word.charAt(0) !== "-") break;
-    let name = word.replace(/^--?/, "");
-    let value: string | undefined;
-    const eq = name.indexOf("=");
-    if (eq >= 0) {
-      value = name.substring(eq + 1);
-      name = name.substring(0, eq);
-    }
+    const { name, value } = splitFlag(word);
     if (name === "version" || name === "v") {
       sys.writeAll(1, `${programName()} version 0.1.0\ncommit: berth\nspec: 1.3.0\n${FEATURES}\n`);
       sys.exit(0);

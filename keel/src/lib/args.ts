@@ -16,6 +16,14 @@ export interface ParsedArgs {
   readonly rest: readonly string[];
 }
 
+/** A word such as `--name=value`; without the sign the value comes in the next word, if the flag has one. */
+export function splitFlag(word: string): { readonly name: string; readonly value: string | undefined } {
+  const start = word.charAt(1) === "-" ? 2 : 1;
+  const eq = word.indexOf("=");
+  if (eq < 0) return { name: word.substring(start), value: undefined };
+  return { name: word.substring(start, eq), value: word.substring(eq + 1) };
+}
+
 /**
  * Go-style flags as runc's and crun's callers send them: `-flag`, `--flag`, `=value` or the next word; the first word
  * that is no flag ends them (so that exec's command keeps its own), `--` too.
@@ -36,13 +44,7 @@ export function parseArgs(words: readonly string[], table: FlagTable): ParsedArg
       before.push(word);
       continue;
     }
-    let name = word.replace(/^--?/, "");
-    let value: string | undefined;
-    const eq = name.indexOf("=");
-    if (eq >= 0) {
-      value = name.substring(eq + 1);
-      name = name.substring(0, eq);
-    }
+    let { name, value } = splitFlag(word);
     const short = table.short || {};
     name = lookup(short, name) || name;
     let kind = lookup(table.flags, name);
