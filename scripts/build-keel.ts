@@ -257,6 +257,9 @@ async function main(): Promise<void> {
   const engine = await compile(join(DUKTAPE, "duktape.c"), [
     "-w",
     "--param=inline-unit-growth=8",
+    "-fno-align-functions",
+    "-fno-align-jumps",
+    "-fno-align-labels",
     "-DDUK_COMPILING_DUKTAPE=",
   ]);
   const compiler = join(OBJECTS, "compile");
