@@ -9,6 +9,9 @@ const ROOT = resolve(import.meta.dirname, "..");
 /** In a script that is joined with another one: what it takes of that one. */
 const SHARED = /keelShared\("([^"#]+)#(\w+)"\)/g;
 
+/** The bundler puts them in place, so nobody takes them from another script. */
+const CONSTANTS = "keel/src/lib/consts.ts";
+
 /** One export of a source file, `path#name`. */
 export type SharedName = string;
 
@@ -31,11 +34,12 @@ const OPTIONS: BuildOptions = {
   logLevel: "warning",
 };
 
-/** Paths of the source files that a bundle of this entry has something of. */
+/** Paths of the source files that a bundle of this entry has something of to share. */
 export async function filesOf(entry: string): Promise<ReadonlySet<string>> {
   const { metafile } = await build({ ...OPTIONS, entryPoints: [entry], metafile: true });
   const inputs = Object.values(metafile?.outputs ?? {}).flatMap((output) => Object.entries(output.inputs));
-  return new Set(inputs.filter(([, { bytesInOutput }]) => bytesInOutput > 0).map(([path]) => path));
+  const found = inputs.filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && path !== CONSTANTS);
+  return new Set(found.map(([path]) => path));
 }
 
 /**
@@ -77,7 +81,8 @@ function sharing(shared: ReadonlySet<string>): Plugin {
       });
       onLoad({ filter: /./, namespace: "shared" }, ({ path }) => {
         const source = readFileSync(resolve(ROOT, path), "utf8");
-        const names = [...source.matchAll(/^export (?:const|function|class) (\w+)/gm)].map(([, name]) => name);
+        // no classes: only where `new` is seen beside a function may it be called so (lean-code.ts)
+        const names = [...source.matchAll(/^export (?:const|function) (\w+)/gm)].map(([, name]) => name);
         const lines = names.map((name) => `export var ${name} = /* @__PURE__ */ keelShared("${path}#${name}");\n`);
         return { contents: lines.join(""), loader: "js" };
       });

@@ -1,10 +1,10 @@
 /*
- * Times command lines against each other: `interleave ROUNDS WARMUP REST_MS FILE`, one contender per line of FILE, its commands
- * separated by the word ";;" and run one after the other, words separated by tabs; what stands before "::" is run first and
- * not timed. Each round runs every contender once, so that noise of the machine meets all alike, and each in another
- * order: the kernel clears away what the one before has left, so none may always come after the same one. REST_MS pass
- * before each, untimed. Prints a JSON array: for each contender its wall times (microseconds) and peak resident sizes (KiB, of the largest process of its
- * tree). In C because a runtime's start is shorter than Node's spawn.
+ * Times command lines against each other: `interleave ROUNDS WARMUP REST_MS FILE`, one contender per line of FILE, its
+ * commands separated by the word ";;" and run one after the other, words separated by tabs; what stands before "::" is
+ * run first and not timed. Each round runs every contender once, so that noise of the machine meets all alike, and each
+ * in another order: the kernel clears away what the one before has left, so none may always come after the same one.
+ * REST_MS pass before each, untimed. Prints a JSON array: for each contender its wall times (microseconds) and peak
+ * resident sizes (KiB, of the largest process of its tree). In C because a runtime's start is shorter than Node's spawn.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

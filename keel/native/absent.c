@@ -4,14 +4,12 @@
  */
 #include "duktape.h"
 
-duk_ret_t keel_absent(duk_context *ctx);
 duk_ret_t keel_absent(duk_context *ctx) { return duk_type_error(ctx, "keel's engine is built without this"); }
 
-double keel_no_number(double x);
+/* In place of functions of Math; declared in the engine's configuration. */
 double keel_no_number(double x) { return x * __builtin_nan(""); }
 
-#define ABSENT(name) \
-  duk_ret_t duk_bi_##name(duk_context *ctx) __attribute__((alias("keel_absent")))
+#define ABSENT(name) duk_ret_t duk_bi_##name(duk_context *ctx) __attribute__((alias("keel_absent")))
 
 ABSENT(cbor_decode);
 ABSENT(cbor_encode);

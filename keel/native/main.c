@@ -121,6 +121,11 @@ static duk_ret_t prepare(duk_context *ctx, void *data) {
   keel_register_relay(ctx);
   keel_register_seccomp(ctx);
   keel_register_layer(ctx);
+  /* places for what start() puts there, so that no process has to make the table bigger */
+  duk_push_undefined(ctx);
+  duk_put_prop_string(ctx, -2, "argv");
+  duk_push_undefined(ctx);
+  duk_put_prop_string(ctx, -2, "kernelRelease");
   return 0;
 }
 

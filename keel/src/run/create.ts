@@ -79,27 +79,22 @@ export interface Undo {
 
 /** validate → plan → run. Whatever fails, everything made so far is undone. */
 export function createContainer(options: CreateOptions): Created {
-  const beside: Beside = { network: undefined };
+  const network: Network = { pid: -1 };
   try {
-    return planAndLaunch(options, beside);
+    return planAndLaunch(options, network);
   } finally {
-    if (beside.network) forgetNetwork(beside.network);
+    forgetNetwork(network);
   }
 }
 
-/** What another process does meanwhile. */
-interface Beside {
-  network: Network | undefined;
-}
-
-function planAndLaunch(options: CreateOptions, beside: Beside): Created {
+function planAndLaunch(options: CreateOptions, network: Network): Created {
   const plan = planCreate({
     id: options.id,
     bundle: options.bundle,
     config: options.config,
     noPivot: options.noPivot,
     begin: ({ networkBeside }) => {
-      if (networkBeside) beside.network = beginNetwork();
+      if (networkBeside) beginNetwork(network);
     },
   });
   checkTerminal(plan.process.terminal, options);
@@ -111,7 +106,7 @@ function planAndLaunch(options: CreateOptions, beside: Beside): Created {
   const undo: Undo = { id: options.id, hostMount: plan.draft.hostMount, cgroups: [], resctrl: [], scope: "", pid: -1 };
   try {
     if (managerSocket() !== "") makeNotifyDir(options.id);
-    return launch(options, plan, undo, beside.network);
+    return launch(options, plan, undo, network);
   } catch (thrown) {
     undoCreate(undo);
     throw thrown;
@@ -136,7 +131,7 @@ function hasIdMap(steps: readonly Step[]): boolean {
   return false;
 }
 
-function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beside: Network | undefined): Created {
+function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beside: Network): Created {
   const { spec, namespaces } = plan;
   // with a user namespace what init mounts of the cgroups is opened before it is made; systemd needs a process first
   const early = !plan.scope && (plan.unified || plan.userNamespace);
@@ -147,6 +142,7 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beside: Ne
   const [masterSocket, consoleSocket] = openConsole(plan, options);
   const trees = sourcesOf(plan);
   const netDevices = findDevices(spec);
+  const network = endNetwork(beside);
   const main = (ownTime: boolean): never =>
     initMain({
       id: options.id,
@@ -171,7 +167,6 @@ function launch(options: CreateOptions, plan: CreatePlan, undo: Undo, beside: Ne
       trace: options.trace,
       signals: changedSignals(),
     });
-  const network = beside ? endNetwork(beside) : -1;
   tellBirth(plan);
   const pid = traced("clone", () => spawnInit(namespaces, home, mine, main));
   undo.pid = pid;

@@ -5,17 +5,17 @@ import { namespaceError } from "./spawn.ts";
 
 /** A network namespace that another process makes meanwhile: of all that init needs it takes the kernel longest. */
 export interface Network {
-  /** Of that process, until it is waited for. */
+  /** Of that process, from its birth until it is waited for; else below 0. */
   pid: number;
 }
 
-export function beginNetwork(): Network | undefined {
-  const pid = sys.beginNetwork();
-  return pid < 0 ? undefined : { pid };
+export function beginNetwork(network: Network): void {
+  network.pid = sys.beginNetwork();
 }
 
 /** A descriptor for init to join, or -1: what was refused, or had no turn yet, is init's to try, and to tell. */
 export function endNetwork(network: Network): number {
+  if (network.pid < 0) return -1;
   const fd = traced("network", () => sys.endNetwork(network.pid, false));
   if (fd !== -c.EAGAIN) network.pid = -1;
   return Math.max(fd, -1);

@@ -120,7 +120,6 @@ export function planCreate(options: PlanOptions): CreatePlan {
   };
 }
 
-/** `--rootless`, or what we find: no root, or root of a user namespace only. */
 /** As crun does for a new user namespace without mappings: its root is whoever calls, and there is nobody else. */
 function mapOwnIds(
   linux: { -readonly [key in keyof NonNullable<Spec["linux"]>]: NonNullable<Spec["linux"]>[key] },
@@ -129,6 +128,7 @@ function mapOwnIds(
   if (!(linux.gidMappings || []).length) linux.gidMappings = [{ containerID: 0, hostID: sys.getgid(), size: 1 }];
 }
 
+/** `--rootless`, or what we find: no root, or root of a user namespace only. */
 function isRootless(): boolean {
   const told = context().rootless;
   return told === "auto" ? sys.geteuid() !== 0 || inUserNamespace() : told === "true";

@@ -89,8 +89,8 @@ function walk(value: unknown, shape: Shape, path: string, problems: string[]): v
     if (!fits(value, tag)) problems.push(`${path}: must be ${WORDS[tag]}`);
     return;
   }
-  const isArray = Object.prototype.toString.call(value) === "[object Array]";
-  if (Object.prototype.toString.call(shape) === "[object Array]") {
+  const isArray = Array.isArray(value);
+  if (Array.isArray(shape)) {
     if (!isArray) {
       problems.push(`${path}: must be an array`);
       return;

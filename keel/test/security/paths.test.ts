@@ -1,6 +1,15 @@
 /** What an image or a configuration can name so that it leads out of the container's root. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Bundle, bundle, keel, type Loose, run, skip, sleeping, stateDir } from "../harness.ts";
@@ -81,8 +90,11 @@ t("paths: `..` and absolute links in a destination stay inside (CVE-2019-18837)"
   symlinkSync("../../../../../../../../tmp", join(made.rootfs, "climb"));
   const outside = leadOut(made, "away");
   const ran = run(made);
+  const escaped = ["/tmp/climbed", "/tmp/up"].filter((path) => existsSync(path));
+  // nothing of a build without its guard (npm run mutants) stays for the next one
+  for (const path of escaped) rmdirSync(path);
+  assert.deepEqual(escaped, []);
   assert.ok(ran.out.includes("climbed\n") && ran.out.includes("up\n"), ran.err);
-  assert.equal(existsSync("/tmp/climbed") || existsSync("/tmp/up"), false);
   assert.deepEqual(readdirSync(outside), []);
 });
 
