@@ -50,7 +50,7 @@ function asArchitecture(tag: string, architecture: string): Descriptor {
   return put({ ...manifest, config }, MANIFEST);
 }
 
-/** An index of this architecture's image, an attestation, and an index of two images of other architectures. */
+/** An index of this architecture's image, an attestation, and indexes of images of other architectures. */
 function makeIndex(): Descriptor {
   const own = tagged("own");
   const other = asArchitecture("other", OTHER);
@@ -62,17 +62,16 @@ function makeIndex(): Descriptor {
   const statement = put({ predicate: "made by a test" }, "application/vnd.in-toto+json");
   const empty = put({}, "application/vnd.oci.image.config.v1+json");
   const attestation = put({ schemaVersion: 2, mediaType: MANIFEST, config: empty, layers: [statement] }, MANIFEST);
-  const inner = put(
-    { schemaVersion: 2, mediaType: INDEX, manifests: [entry(other, OTHER), entry(s390x, "s390x")] },
-    INDEX,
-  );
+  const inner = (...manifests: readonly object[]): Descriptor =>
+    put({ schemaVersion: 2, mediaType: INDEX, manifests }, INDEX);
   const notes = { "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": own.digest };
   return put(
     {
       schemaVersion: 2,
       mediaType: INDEX,
       manifests: [
-        inner,
+        inner(entry(other, OTHER)),
+        inner(inner(entry(s390x, "s390x"))),
         { ...attestation, platform: { os: "unknown", architecture: "unknown" }, annotations: notes },
         entry(own, OWN),
       ],
@@ -195,6 +194,22 @@ t("push --all-platforms: another registry gets the same index, under another nam
   ok(store.berth("push", "-q", "--platform", "linux/s390x", name));
   const raw = tool("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${name}`);
   assert.equal(`sha256:${createHash("sha256").update(raw).digest("hex")}`, manifests["s390x"]);
+});
+
+t("copy and pull --platform: what is in the second of several nested indexes is found", async () => {
+  await using store = new Store();
+  await using served = await Served.start({ ...store.env, BERTH_ROOT: join(store.dir, "served") });
+  const one = `${served.host}/copy/one:1`;
+  const copied = ok(store.berth("copy", "-q", "--platform", "linux/s390x", image, one)).trim();
+  assert.equal(copied, manifests["s390x"]);
+  ok(store.berth("pull", "-q", "--platform", "linux/s390x", image));
+  const pulled = ok(store.berth("inspect", "--format", "{{.Id}}", image)).trim();
+  assert.equal(pulled, json(blobPath(layout, copied)).config.digest);
+  const none = store.berth("copy", "--platform", "linux/riscv64", image, `${served.host}/copy/none:1`);
+  assert.match(none.err, /no image for platform linux\/riscv64\nhint: it is there for .*linux\/s390x/);
+  // What is no index is of the platform that its configuration tells.
+  const other = store.berth("copy", "--platform", `linux/${OWN}`, one, `${served.host}/copy/other:1`);
+  assert.match(other.err, new RegExp(`no image for platform linux/${OWN}\nhint: it is there for linux/s390x`));
 });
 
 t("run --platform: an image that is here for another platform counts as missing", async () => {

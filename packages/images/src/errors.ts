@@ -1,5 +1,5 @@
 import { BerthError } from "@berth/base";
-import { type Descriptor, type Digest, familiarName, formatPlatform, type Platform } from "@berth/oci";
+import { type Descriptor, type Digest, familiarName } from "@berth/oci";
 
 /** Nothing here has this name or id. */
 export const noSuchImage = (ref: string): BerthError =>
@@ -40,11 +40,6 @@ export const severalNames = (ref: string, names: readonly string[]): BerthError 
 export const noTag = (name: string): BerthError =>
   new BerthError("InvalidArgument", `name an image ${name}: a digest is no name`, { hint: "give it a tag: NAME:TAG" });
 
-export const noPlatform = (what: string, want: Platform, have: readonly Platform[]): BerthError =>
-  new BerthError("NotFound", `read image ${what}: no image for platform ${formatPlatform(want)}`, {
-    hint: `it is there for ${have.map(formatPlatform).join(", ") || "no platform at all"}: choose one with --platform`,
-  });
-
 /** A platform of an index that was never asked for. */
 export const notHere = (what: string, digest: Digest): BerthError =>
   new BerthError("FailedPrecondition", `read image ${what}: its ${digest} is not here`, {
@@ -63,9 +58,6 @@ export const layerCount = (what: string, layers: number, diffIds: number): Berth
   new BerthError("InvalidArgument", `read config of ${what}: ${diffIds} diff ids for ${layers} layers`, {
     hint: "the image is broken: ask its publisher",
   });
-
-export const nestedTooDeep = (what: string): BerthError =>
-  new BerthError("InvalidArgument", `read image ${what}: its indexes are nested too deep`);
 
 export const wrongSize = (descriptor: Descriptor, got: number): BerthError =>
   new BerthError(

@@ -6,6 +6,7 @@ import {
   parsePlatform,
   parseReference,
   type Reference,
+  rankConfig,
   repositoryOf,
 } from "@berth/oci";
 import { type HostsOptions, type Pushed, parseName } from "@berth/remotes";
@@ -15,7 +16,7 @@ import type { Chosen } from "./choose.ts";
 import { type Collected, collectRows, recover, type Stores, sweep } from "./collect.ts";
 import { ambiguous, inUse, inUseRunning, isMounted, noSuchImage, noTag, notItsName, severalNames } from "./errors.ts";
 import type { Target } from "./obtain.ts";
-import { hostPlatform, isOfPlatform } from "./resolve.ts";
+import { hostPlatform } from "./resolve.ts";
 import * as store from "./store.ts";
 import type {
   Checked,
@@ -129,7 +130,7 @@ class ImageStore implements Images {
   }
 
   suits(image: Image, platform: string | undefined): boolean {
-    return platform === undefined || isOfPlatform(image.config, parsePlatform(platform, hostPlatform()));
+    return platform === undefined || rankConfig(parsePlatform(platform, hostPlatform()), image.config) !== undefined;
   }
 
   async import(path: string, name: string | undefined, options: ImportOptions): Promise<Image> {

@@ -1,8 +1,15 @@
 import { BerthError } from "@berth/base";
 import { digestOf } from "@berth/content";
-import { algorithmOf, type Descriptor, type Digest, isDistributed, parseStoredManifest } from "@berth/oci";
-import { nestedTooDeep } from "./errors.ts";
-import { MAX_NESTING, type ResolveOptions, verify } from "./resolve.ts";
+import {
+  algorithmOf,
+  type Descriptor,
+  type Digest,
+  isDistributed,
+  MAX_NESTING,
+  nestedTooDeep,
+  parseStoredManifest,
+} from "@berth/oci";
+import { type ResolveOptions, verify } from "./resolve.ts";
 import type { Root } from "./source.ts";
 
 /** An index that names more is made to keep us busy. */

@@ -11,21 +11,18 @@ import {
   isLayerType,
   MAX_CONFIG_BYTES,
   type Manifest,
+  noPlatform,
   type Platform,
   parseImageConfig,
   parseManifest,
   parsePlatform,
-  rankManifests,
-  rankPlatform,
+  type ReadDocument,
+  rankConfig,
+  searchIndex,
 } from "@berth/oci";
-import { foreignSystem, layerCount, nestedTooDeep, noPlatform, notAnImage, wrongDigest, wrongSize } from "./errors.ts";
+import { foreignSystem, layerCount, notAnImage, wrongDigest, wrongSize } from "./errors.ts";
 import { planAmd64Variant } from "./plan.ts";
 import type { Root, Source } from "./source.ts";
-
-/** Indexes in indexes. */
-export const MAX_NESTING = 4;
-/** Documents that are read in search of a platform. */
-const MAX_TRIED = 100;
 
 /** The image of one platform, its documents stored and verified. */
 export interface Resolved {
@@ -56,71 +53,48 @@ export interface ResolveOptions {
 
 /** Follows a root to the manifest and configuration of the wanted platform. */
 export async function resolve(root: Root, options: ResolveOptions): Promise<Resolved> {
+  const { source, content, hold } = options;
+  const { what } = source;
   const host = hostPlatform();
   const want = options.platform === undefined ? host : parsePlatform(options.platform, host);
-  const have: Platform[] = [];
-  const path = await findManifest(root, { options, want, have, budget: MAX_TRIED }, []);
-  if (path === undefined) throw noPlatform(options.source.what, want, have);
-  const { document, config, bytes } = path.found;
-  const digest = path.documents.at(-1) as Digest;
-  const descriptor = { mediaType: document.mediaType, digest, size: bytes.length };
-  return { manifest: document, descriptor, config, documents: path.documents };
+  const { documents, isTold } = await findManifest(root, want, options);
+  const { bytes, mediaType, digest } = documents.at(-1) as ReadDocument;
+  const manifest = parseManifest(bytes, `manifest ${digest} of ${what}`, mediaType);
+  if (manifest.kind !== "manifest") throw new TypeError(`${digest} is an index`);
+  const config = await fetchConfig(manifest, options);
+  if (config.os !== "linux") throw foreignSystem(what, config.os || formatPlatform(config));
+  // An index has the last word: configurations often leave the variant out. An image that no index offers is taken
+  // whatever its architecture (it may run by emulation) unless one was asked for.
+  if (!isTold && options.platform !== undefined && rankConfig(want, config) === undefined)
+    throw noPlatform(what, want, [config]);
+  hold(documents.map((document) => document.digest));
+  return {
+    manifest,
+    descriptor: { mediaType: manifest.mediaType, digest, size: bytes.length },
+    config,
+    documents: documents.map((document) => content.put(document.bytes, algorithmOf(document.digest))),
+  };
 }
 
-interface Search {
-  readonly options: ResolveOptions;
-  readonly want: Platform;
-  /** Platforms that were met, for the message. */
-  readonly have: Platform[];
-  /** Documents that may still be read: indexes that name indexes could keep us busy for ever. */
-  budget: number;
-}
-
-interface FoundManifest {
-  readonly documents: readonly Digest[];
-  readonly found: { readonly document: Manifest; readonly config: ImageConfig; readonly bytes: Buffer };
-}
-
-/** Goes down into indexes, the best match first; undefined: nothing below has the platform. */
+/** The manifest of a platform, and the indexes on the way to it. */
 async function findManifest(
-  { bytes, contentType, digest = digestOf(bytes) }: Root,
-  search: Search,
-  above: readonly Digest[],
-  platform?: Platform,
-): Promise<FoundManifest | undefined> {
-  const { options, want, have } = search;
-  const { content, source, hold } = options;
-  if (above.length > MAX_NESTING || search.budget-- === 0) throw nestedTooDeep(source.what);
-  const document = parseManifest(bytes, `manifest ${digest} of ${source.what}`, contentType);
-  hold([digest]);
-  const documents = [...above, content.put(bytes, algorithmOf(digest))];
-  if (document.kind === "manifest") {
-    const config = await fetchConfig(document, options);
-    if (config.os !== "linux") throw foreignSystem(source.what, config.os || formatPlatform(config));
-    // An index has the last word: configurations often leave the variant out. An image that no index offers is taken
-    // whatever its architecture (it may run by emulation) unless one was asked for.
-    if (platform !== undefined || options.platform === undefined || isOfPlatform(config, want))
-      return { documents, found: { document, config, bytes } };
-    have.push(config);
-    return undefined;
-  }
-  have.push(...document.manifests.flatMap((entry) => (entry.platform?.os === "unknown" ? [] : (entry.platform ?? []))));
-  for (const entry of rankManifests(document.manifests, want)) {
-    const found = await findManifest(
-      { ...(await fetchDocument(entry, options)), digest: entry.digest },
-      search,
-      documents,
-      entry.platform,
-    );
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** A configuration that names no variant may be of any. */
-export function isOfPlatform(config: Platform, want: Platform): boolean {
-  const { variant = want.variant, ...platform } = config;
-  return rankPlatform(want, variant === undefined ? platform : { ...platform, variant }) !== undefined;
+  { bytes, contentType = "", digest = digestOf(bytes) }: Root,
+  want: Platform,
+  options: ResolveOptions,
+): Promise<{ readonly documents: readonly ReadDocument[]; readonly isTold: boolean }> {
+  const { what } = options.source;
+  const root = { bytes, digest, mediaType: contentType };
+  const document = parseManifest(bytes, `manifest ${digest} of ${what}`, contentType);
+  if (document.kind === "manifest") return { documents: [root], isTold: false };
+  const { documents, isTold, have } = await searchIndex(root, document, {
+    what,
+    want,
+    read: async (entry) => (await fetchDocument(entry, options)).bytes,
+    platformOf: async (manifest) =>
+      CONFIG_TYPES.includes(manifest.config.mediaType) ? await fetchConfig(manifest, options) : undefined,
+  });
+  if (documents === undefined) throw noPlatform(what, want, have);
+  return { documents, isTold };
 }
 
 async function fetchDocument(entry: Descriptor, options: ResolveOptions): Promise<Root> {

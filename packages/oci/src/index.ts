@@ -18,7 +18,6 @@ export {
   parsePlatform,
   rankManifests,
   rankPlatform,
-  selectManifest,
 } from "./platform.ts";
 export {
   familiarName,
@@ -29,5 +28,15 @@ export {
   type Reference,
   repositoryOf,
 } from "./reference.ts";
+export {
+  MAX_NESTING,
+  nestedTooDeep,
+  noPlatform,
+  type ReadDocument,
+  rankConfig,
+  type Searched,
+  type SearchOptions,
+  searchIndex,
+} from "./search.ts";
 export { parseStoredManifest, type StoredManifest } from "./stored.ts";
 export type * from "./types.ts";

@@ -7,8 +7,8 @@ import {
   formatPlatform,
   type Platform,
   parsePlatform,
+  rankManifests,
   rankPlatform,
-  selectManifest,
 } from "./index.ts";
 
 const HOST: Platform = { os: "linux", architecture: "amd64" };
@@ -20,7 +20,7 @@ const entry = (name: string, platform?: Platform, annotations?: Record<string, s
   ...(annotations ? { annotations } : {}),
 });
 const chosen = (list: readonly Descriptor[], want: string): string | undefined =>
-  selectManifest(list, parsePlatform(want, HOST))?.mediaType;
+  rankManifests(list, parsePlatform(want, HOST))[0]?.mediaType;
 
 test("parsePlatform: full, short and other tools' names", () => {
   const table: readonly (readonly [string, string])[] = [
@@ -52,7 +52,7 @@ test("rankPlatform: a lesser variant runs on a greater one, never the other way 
   assert.equal(rankPlatform(HOST, { ...HOST, os: "windows" }), undefined);
 });
 
-test("selectManifest: of all variants of an architecture, the greatest that runs", () => {
+test("rankManifests: of all variants of an architecture, the greatest that runs", () => {
   const all = (architecture: string, ...variants: readonly string[]): readonly Descriptor[] =>
     variants.map((variant) =>
       entry(variant, { os: "linux", architecture, ...(variant === "none" ? {} : { variant }) }),
@@ -78,7 +78,7 @@ test("selectManifest: of all variants of an architecture, the greatest that runs
   for (const [want, list, best] of table) assert.equal(chosen(list, `linux/${want}`), best, want);
 });
 
-test("selectManifest: best variant, first on ties, no-platform entries last, attestations never", () => {
+test("rankManifests: best variant, first on ties, no-platform entries last, attestations never", () => {
   const list = [
     entry("arm5", { os: "linux", architecture: "arm", variant: "v5" }),
     entry("arm6", { os: "linux", architecture: "arm", variant: "v6" }),

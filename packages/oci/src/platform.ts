@@ -96,11 +96,6 @@ export function rankManifests(manifests: readonly Descriptor[], want: Platform):
   return ranked.sort((a, b) => (a.rank === b.rank ? 0 : a.rank - b.rank)).map(({ entry }) => entry);
 }
 
-/** The first of {@link rankManifests}. */
-export function selectManifest(manifests: readonly Descriptor[], want: Platform): Descriptor | undefined {
-  return rankManifests(manifests, want)[0];
-}
-
 function isAttestation(entry: Descriptor): boolean {
   return entry.annotations?.["vnd.docker.reference.type"] !== undefined;
 }

@@ -1,16 +1,20 @@
 import { BerthError } from "@berth/base";
 import {
-  formatPlatform,
+  architectureOf,
   formatReference,
   isDigest,
+  type Manifest,
+  noPlatform,
+  type Platform,
   parseManifest,
   parsePlatform,
   parseStoredManifest,
   type Reference,
-  selectManifest,
+  rankConfig,
+  searchIndex,
 } from "@berth/oci";
 import type { Found, Hosts } from "./hosts.ts";
-import { sourceOf } from "./source.ts";
+import { platformOf, sourceOf, verify } from "./source.ts";
 import { type Root, transfer } from "./transfer.ts";
 import type { CopyOptions, Pushed } from "./types.ts";
 
@@ -51,23 +55,30 @@ export async function copy(hosts: Hosts, from: Reference, to: Reference, options
   return { name: formatReference(to), digest: root.digest, size: root.bytes.length };
 }
 
-/** The manifest of one platform. */
-async function choose(found: Found, from: Reference, { platform, signal }: CopyOptions): Promise<Root> {
+/** The manifest of one platform, found as `pull` finds it. */
+async function choose(found: Found, from: Reference, { platform = "", signal }: CopyOptions): Promise<Root> {
   const what = formatReference(from);
-  const host = { os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch };
-  const want = parsePlatform(platform ?? "", host);
-  let root = rootOf(found, what);
-  for (let depth = 0; depth < 4; depth++) {
-    const document = parseManifest(root.bytes, what, root.mediaType);
-    if (document.kind === "manifest") return root;
-    const entry = selectManifest(document.manifests, want);
-    if (entry === undefined) break;
-    root = rootOf(await sourceFor(found, entry.digest, signal), what);
+  const want = parsePlatform(platform, { os: "linux", architecture: architectureOf(process.arch) });
+  const source = sourceOf(found.sources);
+  const root = rootOf(found, what);
+  const document = parseManifest(found.bytes, what, root.mediaType);
+  const tell = (manifest: Manifest): Promise<Platform | undefined> => platformOf(manifest, source, what, signal);
+  if (document.kind === "manifest") {
+    const config = await tell(document);
+    if (config === undefined || rankConfig(want, config) !== undefined) return root;
+    throw noPlatform(what, want, [config]);
   }
-  throw new BerthError("NotFound", `copy ${what}: no image for platform ${formatPlatform(want)}`);
-}
-
-async function sourceFor(found: Found, digest: Found["digest"], signal: AbortSignal | undefined) {
-  const { bytes, contentType } = await sourceOf(found.sources).fetchManifest(digest, signal);
-  return { bytes, contentType, digest };
+  const searched = await searchIndex({ ...root, bytes: found.bytes }, document, {
+    what,
+    want,
+    read: async (entry) => {
+      const { bytes } = await source.fetchManifest(entry.digest, signal);
+      verify(entry, bytes);
+      return bytes;
+    },
+    platformOf: tell,
+  });
+  const chosen = searched.documents?.at(-1);
+  if (chosen === undefined) throw noPlatform(what, want, searched.have);
+  return chosen;
 }

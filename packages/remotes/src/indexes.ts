@@ -1,22 +1,10 @@
 import { createHash } from "node:crypto";
 import { BerthError } from "@berth/base";
-import {
-  CONFIG_TYPES,
-  type Descriptor,
-  type Digest,
-  formatReference,
-  INDEX_TYPES,
-  MANIFEST_TYPES,
-  MAX_CONFIG_BYTES,
-  type Manifest,
-  type Platform,
-  parseImageConfig,
-  parseManifest,
-} from "@berth/oci";
+import { type Descriptor, type Digest, formatReference, INDEX_TYPES, MANIFEST_TYPES, parseManifest } from "@berth/oci";
 import type { State } from "@berth/state";
 import { rootOf } from "./copy.ts";
 import type { Hosts } from "./hosts.ts";
-import { type Source, sourceOf } from "./source.ts";
+import { platformOf, sourceOf } from "./source.ts";
 import * as store from "./store.ts";
 import { type Root, transfer } from "./transfer.ts";
 import type { IndexEntryChange, Indexes, Pushed, PushOptions } from "./types.ts";
@@ -143,23 +131,9 @@ async function lookUp(hosts: Hosts, text: string): Promise<IndexEntry> {
     });
   }
   const { digest, bytes } = found;
-  const platform = await platformOf(document, sourceOf(found.sources), what);
+  const platform = await platformOf(document, sourceOf(found.sources), what, undefined);
   const descriptor = { mediaType: document.mediaType, digest, size: bytes.length, ...(platform && { platform }) };
   return { descriptor, image: formatReference({ domain: ref.domain, path: ref.path, digest }) };
-}
-
-async function platformOf(manifest: Manifest, source: Source, what: string): Promise<Platform | undefined> {
-  const { config } = manifest;
-  if (!CONFIG_TYPES.includes(config.mediaType) || config.size > MAX_CONFIG_BYTES) return undefined;
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of source.fetchBlob(config.digest, 0, undefined)) {
-    length += chunk.length;
-    if (length > config.size) break;
-    chunks.push(Buffer.from(chunk));
-  }
-  const { os, architecture, variant } = parseImageConfig(Buffer.concat(chunks), `config of ${what}`);
-  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
 function changed(descriptor: Descriptor, change: IndexEntryChange): Descriptor {

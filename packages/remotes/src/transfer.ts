@@ -1,14 +1,12 @@
-import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { BerthError } from "@berth/base";
-import { algorithmOf, type Descriptor, type Digest, isDistributed, parseStoredManifest } from "@berth/oci";
+import { type Descriptor, type Digest, isDistributed, MAX_NESTING, parseStoredManifest } from "@berth/oci";
 import { isLoopback } from "@berth/registry";
 import type { Repository } from "./hosts.ts";
-import type { Source } from "./source.ts";
+import { type Source, verify } from "./source.ts";
 import type { PushProgress } from "./types.ts";
 
 const MAX_UPLOADS = 6;
-const MAX_NESTING = 4;
 
 export interface TransferOptions {
   readonly source: Source;
@@ -69,15 +67,6 @@ async function pushChildren(root: Root, work: Work): Promise<void> {
   options.onProgress?.({ kind: "planned", blobs: missing });
   await pushBlobs(missing, options);
   for (const blob of missing) done.add(blob.digest);
-}
-
-function verify(want: Descriptor, bytes: Buffer): void {
-  const algorithm = algorithmOf(want.digest);
-  const got = `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
-  if (got === want.digest && bytes.length === want.size) return;
-  throw new BerthError("DataLoss", `verify manifest ${want.digest}: it has digest ${got} and ${bytes.length} bytes`, {
-    details: { want: want.digest, got },
-  });
 }
 
 /** Several at once, the biggest first, so that none is left alone at the end; the first failure ends the others. */
