@@ -12,7 +12,7 @@ export type {
   Ulimit,
   UserNamespaceSpec,
 } from "@berth/containers";
-export type { ArchiveFormat, Image, PullOptions, PullProgress, SaveTarget } from "@berth/images";
+export type { ArchiveFormat, Image, ImageSummary, PullOptions, PullProgress, SaveTarget } from "@berth/images";
 export type { ArtifactFile, Pushed, PushProgress, Remotes } from "@berth/remotes";
 export type { Repositories } from "@berth/repositories";
 export type { Change } from "@berth/snapshots";

@@ -49,6 +49,7 @@ export function openEngine(options: EngineOptions = {}): Engine {
     import: (path, name, importOptions) => ctx.images.import(path, name, importOptions),
     export: (ref, target, signal) => exportContainer(ctx, ref, target, signal),
     images: () => ctx.images.list(),
+    wholeImages: () => ctx.images.listWhole(),
     image: (ref) => ctx.images.get(ref),
     findImage: (ref) => ctx.images.find(ref),
     removeImage: async (ref, removeOptions) => {

@@ -5,6 +5,7 @@ import type {
   CheckOptions,
   Image,
   ImagePushOptions,
+  ImageSummary,
   ImportOptions,
   PullOptions,
   SaveOptions,
@@ -169,7 +170,7 @@ export type ExportTarget =
 /** What is on the disk, bytes. */
 export interface DiskUsage {
   readonly images: readonly {
-    readonly image: Image;
+    readonly image: ImageSummary;
     /** Unpacked layers and blobs. */
     readonly sizeBytes: number;
     /** What other images have too. */
@@ -215,7 +216,8 @@ export interface Engine extends AsyncDisposable {
   import(path: string, name: string | undefined, options: ImportOptions): Promise<Image>;
   /** Writes a container's file system as a tar, without what is mounted in it. */
   export(ref: string, target: ExportTarget, signal?: AbortSignal): Promise<void>;
-  images(): readonly Image[];
+  images(): readonly ImageSummary[];
+  wholeImages(): readonly Image[];
   image(ref: string): Image;
   findImage(ref: string): Image | undefined;
   removeImage(

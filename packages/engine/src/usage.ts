@@ -1,5 +1,5 @@
 import { listContainers } from "@berth/containers";
-import type { Image } from "@berth/images";
+import type { ImageSummary } from "@berth/images";
 import type { Digest } from "@berth/oci";
 import { treeBytes } from "@berth/snapshots";
 import type { Context } from "./context.ts";
@@ -63,7 +63,7 @@ async function imageUsage(ctx: Context): Promise<Pick<DiskUsage, "images" | "ima
 }
 
 /** Names of what an image has on the disk: blobs, and unpacked layers by `layer:` and their chain ids. */
-function partsOf(ctx: Context, image: Image): readonly string[] {
+function partsOf(ctx: Context, image: ImageSummary): readonly string[] {
   const layers = ctx.images.chainIds(image.id).map((chainId) => `layer:${chainId}`);
   return [...new Set([...ctx.images.blobs(image.id), ...layers])];
 }

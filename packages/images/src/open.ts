@@ -23,6 +23,7 @@ import type {
   CheckOptions,
   Image,
   ImagePushOptions,
+  ImageSummary,
   Images,
   ImportOptions,
   LayerLimits,
@@ -151,10 +152,18 @@ class ImageStore implements Images {
     return image;
   }
 
-  list(): readonly Image[] {
+  list(): readonly ImageSummary[] {
+    return store.listSummaries(this.#state.db);
+  }
+
+  listWhole(): readonly Image[] {
     const { db } = this.#state;
-    const related = store.listRelated(db);
-    return store.listImages(db).map((row) => ({ ...row, ...related(row.id) }));
+    const configs = store.listConfigs(db);
+    const layers = store.listAllLayers(db);
+    return store.listSummaries(db).flatMap((image) => {
+      const config = configs.get(image.id);
+      return config === undefined ? [] : [{ ...image, config, layers: layers.get(image.id) ?? [] }];
+    });
   }
 
   async remove(
@@ -184,14 +193,14 @@ class ImageStore implements Images {
     const { snapshots, content } = this.#stores;
     const { db } = this.#state;
     const sizes = new Map<Digest, number>();
-    for (const chainId of this.list()
+    for (const chainId of this.listWhole()
       .filter(fits)
       .flatMap(({ id }) => this.chainIds(id)))
       if (!sizes.has(chainId)) sizes.set(chainId, await snapshots.measure(chainId));
     const pruned = this.#state.transaction(
       () => {
         const used = this.#options.inUse();
-        const images = this.list().filter((image) => !used.has(image.id) && fits(image));
+        const images = this.listWhole().filter((image) => !used.has(image.id) && fits(image));
         for (const { id } of images) store.removeImage(db, id);
         for (const { digest, sizeBytes } of content.list()) sizes.set(digest, (sizes.get(digest) ?? 0) + sizeBytes);
         return { images, collected: collectRows(this.#stores) };
@@ -211,7 +220,7 @@ class ImageStore implements Images {
   async check(options: CheckOptions): Promise<Checked> {
     const { check } = await import("./check.ts");
     const { inUse } = this.#options;
-    const work = { target: this.#target(), hosts: this.#options, images: () => this.list(), inUse };
+    const work = { target: this.#target(), hosts: this.#options, images: () => this.listWhole(), inUse };
     return await check({ ...work, signal: options.signal }, options);
   }
 
@@ -243,7 +252,9 @@ class ImageStore implements Images {
   /** Every image that has a name in this repository. */
   #allTags(text: string): readonly { readonly ref: Reference; readonly image: Image }[] {
     const repository = repositoryOf(this.#parse(text));
-    const names = this.list().flatMap((image) => image.names.map((name) => ({ ref: parseReference(name), image })));
+    const names = this.listWhole().flatMap((image) =>
+      image.names.map((name) => ({ ref: parseReference(name), image })),
+    );
     const found = names.filter(({ ref }) => repositoryOf(ref) === repository);
     if (found.length === 0) throw noSuchImage(text);
     return found;

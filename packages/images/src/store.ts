@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Descriptor, Digest, ImageConfig } from "@berth/oci";
 import type { Migration } from "@berth/state";
+import type { ImageSummary } from "./types.ts";
 
 /** Tables of this package. */
 export const migrations: readonly Migration[] = [
@@ -110,32 +111,43 @@ export function findIdByDigest(db: DatabaseSync, repository: string, digest: Dig
   return row?.["image_id"] as Digest | undefined;
 }
 
-export function listImages(db: DatabaseSync): readonly ImageRow[] {
-  return db.prepare("SELECT * FROM image ORDER BY created_at_ms DESC, id").all().map(toImage);
+/** All in one statement and in arrays: half of the time of one for each table, a twentieth of one for each image. */
+export function listSummaries(db: DatabaseSync): readonly ImageSummary[] {
+  const statement = db.prepare(`
+    SELECT id, manifest_type, manifest_digest, manifest_bytes, chain_id, size_bytes, created_at_ms,
+      (SELECT group_concat(name, ' ' ORDER BY name) FROM image_name WHERE image_id = id),
+      (SELECT group_concat(repository || '@' || digest, ' ' ORDER BY repository, digest)
+        FROM image_digest WHERE image_id = id)
+    FROM image ORDER BY created_at_ms DESC, id`);
+  statement.setReturnArrays(true);
+  const words = (text: unknown): readonly string[] => (text === null ? [] : String(text).split(" "));
+  return (statement.all() as unknown as readonly (readonly unknown[])[]).map((row) => ({
+    id: row[0] as Digest,
+    manifest: { mediaType: String(row[1]), digest: row[2] as Digest, size: Number(row[3]) },
+    chainId: row[4] as Digest,
+    sizeBytes: Number(row[5]),
+    createdAtMs: Number(row[6]),
+    names: words(row[7]),
+    repoDigests: words(row[8]),
+  }));
 }
 
-/** What belongs to each image, read for all of them at once: a query for each of a thousand takes longer than the rest. */
-export function listRelated(
-  db: DatabaseSync,
-): (id: Digest) => { names: readonly string[]; repoDigests: readonly string[]; layers: readonly Descriptor[] } {
-  const grouped = <T>(sql: string, read: (row: Raw) => T): ((id: Digest) => readonly T[]) => {
-    const byImage = new Map<unknown, T[]>();
-    for (const row of db.prepare(sql).all()) {
-      const list = byImage.get(row["image_id"]);
-      if (list === undefined) byImage.set(row["image_id"], [read(row)]);
-      else list.push(read(row));
-    }
-    return (id) => byImage.get(id) ?? [];
-  };
-  const text = (row: Raw): string => String(row["text"]);
-  const names = grouped("SELECT image_id, name AS text FROM image_name ORDER BY name", text);
-  const digests = "SELECT image_id, repository || '@' || digest AS text FROM image_digest ORDER BY text";
-  const repoDigests = grouped(digests, text);
-  const layers = grouped("SELECT * FROM image_layer ORDER BY image_id, position", (row) => {
+export function listConfigs(db: DatabaseSync): ReadonlyMap<Digest, ImageConfig> {
+  const rows = db.prepare("SELECT id, config FROM image").all();
+  return new Map(rows.map((row) => [row["id"] as Digest, JSON.parse(String(row["config"])) as ImageConfig]));
+}
+
+export function listAllLayers(db: DatabaseSync): ReadonlyMap<Digest, readonly Descriptor[]> {
+  const rows = db.prepare("SELECT * FROM image_layer ORDER BY image_id, position").all();
+  const layers = new Map<Digest, Descriptor[]>();
+  for (const row of rows) {
     const { mediaType, digest, size } = toLayer(row);
-    return { mediaType, digest, size };
-  });
-  return (id) => ({ names: names(id), repoDigests: repoDigests(id), layers: layers(id) });
+    const id = row["image_id"] as Digest;
+    const known = layers.get(id);
+    if (known === undefined) layers.set(id, [{ mediaType, digest, size }]);
+    else known.push({ mediaType, digest, size });
+  }
+  return layers;
 }
 
 export function listLayers(db: DatabaseSync, id: Digest): readonly LayerRow[] {

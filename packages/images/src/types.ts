@@ -1,8 +1,8 @@
 import type { Descriptor, Digest, ImageConfig } from "@berth/oci";
 import type { Pushed, PushOptions } from "@berth/remotes";
 
-/** One image in the local store: a config with its unpacked layers, and the names that point at it. */
-export interface Image {
+/** What a list shows of an image. */
+export interface ImageSummary {
   /** Digest of the config blob: what docker prints as IMAGE ID. */
   readonly id: Digest;
   /** Fully qualified names with tag, for example `docker.io/library/alpine:3.22`. */
@@ -10,14 +10,18 @@ export interface Image {
   /** `repository@sha256:…` of the manifest or index the names were pulled by. */
   readonly repoDigests: readonly string[];
   readonly manifest: Descriptor;
-  readonly config: ImageConfig;
-  readonly layers: readonly Descriptor[];
   /** Chain id of the top layer: the parent that a container's snapshot is prepared on. */
   readonly chainId: Digest;
   /** Sum of the layers' compressed sizes plus config and manifest, bytes. */
   readonly sizeBytes: number;
   /** Unix time in ms, from the config; 0 when absent. */
   readonly createdAtMs: number;
+}
+
+/** One image in the local store: a config with its unpacked layers, and the names that point at it. */
+export interface Image extends ImageSummary {
+  readonly config: ImageConfig;
+  readonly layers: readonly Descriptor[];
 }
 
 /** Progress of one layer or of the whole pull; drawn by the CLI. */
@@ -147,7 +151,10 @@ export interface Images {
   find(ref: string): Image | undefined;
   /** As find, but throws NotFound with docker's wording and a hint. */
   get(ref: string): Image;
-  list(): readonly Image[];
+  /** Newest first. */
+  list(): readonly ImageSummary[];
+  /** With what takes three quarters of the time to read, when there are many. */
+  listWhole(): readonly Image[];
   /**
    * Removes the name; when it was the last one, or `ref` is an id, the image with its unused layers.
    * @throws {BerthError} FailedPrecondition when a container uses it (and not force) or an id has several names

@@ -1,5 +1,5 @@
 import type { BerthError } from "@berth/base";
-import type { PullPolicy } from "@berth/engine";
+import type { Image, ImageSummary, PullPolicy } from "@berth/engine";
 import { familiarName, formatReference, parseReference } from "@berth/oci";
 import { type Context, command, type Outcome } from "../command.ts";
 import { usageError } from "../errors.ts";
@@ -31,8 +31,14 @@ export const images = command({
   },
   run: async (context, [name], flags) => {
     const engine = await context.engine();
-    const rows = filterImages(imageRows(engine.images()), flags.filter, name);
-    if (flags.tree) return { text: imageTree(rows, flags["no-trunc"]) };
+    let known: ReadonlyMap<string, Image> | undefined;
+    const whole = ({ id }: ImageSummary): Image | undefined => {
+      known ??= new Map(engine.wholeImages().map((image) => [image.id, image]));
+      return known.get(id);
+    };
+    const labelsOf = (image: ImageSummary) => whole(image)?.config.config?.Labels ?? {};
+    const rows = filterImages(imageRows(engine.images()), flags.filter, name, labelsOf);
+    if (flags.tree) return { text: imageTree(rows, (image) => whole(image)?.layers ?? [], flags["no-trunc"]) };
     const kind = imageRowKind({ noTrunc: flags["no-trunc"], digests: flags.digests, nowMs: Date.now() });
     return { text: formatRows(rows, kind, flags) };
   },

@@ -19,5 +19,5 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
 }
 
 function widthOf(text: string): number {
-  return Array.from(text).length;
+  return /[\ud800-\udfff]/.test(text) ? Array.from(text).length : text.length;
 }

@@ -1,11 +1,11 @@
 import { BerthError, formatBytes, formatDuration, shortId } from "@berth/base";
-import type { Image } from "@berth/engine";
+import type { ImageSummary } from "@berth/engine";
 import { familiarName, parseReference } from "@berth/oci";
 import { formatTime, hasLabel, parseFilters, type RowKind } from "./format.ts";
 
 /** One line of `images`: an image under one of its names. */
 export interface ImageRow {
-  readonly image: Image;
+  readonly image: ImageSummary;
   /** As shown: `debian`, or `<none>`. */
   readonly repository: string;
   readonly tag: string;
@@ -15,7 +15,7 @@ export interface ImageRow {
 const NONE = "<none>";
 
 /** Every image under each of its names, newest first. */
-export function imageRows(images: readonly Image[]): readonly ImageRow[] {
+export function imageRows(images: readonly ImageSummary[]): readonly ImageRow[] {
   return images
     .toSorted((a, b) => b.createdAtMs - a.createdAtMs)
     .flatMap((image): readonly ImageRow[] => {
@@ -43,7 +43,7 @@ function tagOf(name: string): string {
   return colon < 0 ? NONE : plain.slice(colon + 1);
 }
 
-function digestOf(image: Image, repository: string | undefined): string {
+function digestOf(image: ImageSummary, repository: string | undefined): string {
   const found = image.repoDigests.find((name) => repository === undefined || repositoryOf(name) === repository);
   return found?.slice(found.indexOf("@") + 1) ?? NONE;
 }
@@ -73,27 +73,38 @@ export function imageRowKind(options: {
   };
 }
 
-function createdSince(image: Image, nowMs: number): string {
+function createdSince(image: ImageSummary, nowMs: number): string {
   return image.createdAtMs === 0 ? "N/A" : `${formatDuration(nowMs - image.createdAtMs)} ago`;
 }
 
-/** @param name `REPOSITORY[:TAG]`: only that one */
+type LabelsOf = (image: ImageSummary) => Readonly<Record<string, string>>;
+
+/**
+ * @param name `REPOSITORY[:TAG]`: only that one
+ * @param labelsOf asked for the filter `label` only
+ */
 export function filterImages(
   rows: readonly ImageRow[],
   filters: readonly string[],
   name: string | undefined,
+  labelsOf: LabelsOf,
 ): readonly ImageRow[] {
-  const tests = parseFilters(filters).map(([key, value]) => testFor(key, value, rows));
-  if (name !== undefined) tests.push(testFor("reference", name, rows));
+  const tests = parseFilters(filters).map(([key, value]) => testFor(key, value, rows, labelsOf));
+  if (name !== undefined) tests.push(referenceTest(name));
   return rows.filter((row) => tests.every((test) => test(row)));
 }
 
-function testFor(key: string, value: string, rows: readonly ImageRow[]): (row: ImageRow) => boolean {
+function testFor(
+  key: string,
+  value: string,
+  rows: readonly ImageRow[],
+  labelsOf: LabelsOf,
+): (row: ImageRow) => boolean {
   switch (key) {
     case "reference":
       return referenceTest(value);
     case "label":
-      return ({ image }) => hasLabel(image.config.config?.Labels ?? {}, value);
+      return ({ image }) => hasLabel(labelsOf(image), value);
     case "dangling":
       return (row) => (row.image.names.length === 0) === (value === "true" || value === "1");
     case "before":

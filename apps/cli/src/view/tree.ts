@@ -1,4 +1,5 @@
 import { formatBytes, shortId } from "@berth/base";
+import type { Image, ImageSummary } from "@berth/engine";
 import type { ImageRow } from "./images.ts";
 
 interface Node {
@@ -9,12 +10,16 @@ interface Node {
 }
 
 /** Layers as a tree, lowest outermost; the images' names are at their top layers. */
-export function imageTree(rows: readonly ImageRow[], noTrunc: boolean): string {
+export function imageTree(
+  rows: readonly ImageRow[],
+  layersOf: (image: ImageSummary) => Image["layers"],
+  noTrunc: boolean,
+): string {
   const roots = new Map<string, Node>();
   for (const { image, repository, tag } of rows) {
     let level = roots;
     let top: Node | undefined;
-    for (const { digest, size } of image.layers) {
+    for (const { digest, size } of layersOf(image)) {
       top = level.get(digest) ?? { digest, sizeBytes: size, names: [], below: new Map() };
       level.set(digest, top);
       level = top.below;

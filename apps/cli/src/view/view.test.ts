@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCode } from "@berth/base";
-import type { Container, Image } from "@berth/engine";
+import type { Container, Image, ImageSummary } from "@berth/engine";
 import { parseDigest } from "@berth/oci";
 import { parseTime } from "../commands/logs.ts";
 import { parseFlags } from "../parse.ts";
@@ -157,16 +157,23 @@ test("images: every name a row, short as docker shows it, untagged ones as <none
     }),
     image("b", [], { createdAtMs: 0 }),
   ]);
+  const labelsOf = ({ id }: ImageSummary): Record<string, string> => (id === digest("a") ? { tier: "front" } : {});
   const show = (filters: readonly string[], name?: string): string =>
-    formatRows(filterImages(rows, filters, name), imageRowKind({ noTrunc: false, digests: false, nowMs: NOW }), {
-      format: "{{.Repository}} {{.Tag}} {{.ID}} {{.Size}} {{.CreatedSince}}",
-      quiet: false,
-    });
+    formatRows(
+      filterImages(rows, filters, name, labelsOf),
+      imageRowKind({ noTrunc: false, digests: false, nowMs: NOW }),
+      {
+        format: "{{.Repository}} {{.Tag}} {{.ID}} {{.Size}} {{.CreatedSince}}",
+        quiet: false,
+      },
+    );
   assert.equal(
     show([]),
     "debian 12 aaaaaaaaaaaa 117MB 3 days ago\nlocalhost:5000/x/y 1 aaaaaaaaaaaa 117MB 3 days ago\n<none> <none> bbbbbbbbbbbb 117MB N/A\n",
   );
   assert.match(show(["dangling=true"]), /^<none>.*\n$/);
+  assert.match(show(["label=tier=front"], "debian"), /^debian 12 .*\n$/);
+  assert.equal(show(["label=tier=back"]), "");
   for (const [name, count] of [
     ["debian", 1],
     ["debian:12", 1],
