@@ -1,20 +1,20 @@
 /**
- * Bundles the command line into one file: Node.js opens one file instead of hundreds and strips no types at start.
+ * Bundles the command line into one script, and makes a snapshot of the heap in which it has run: a process begins with
+ * all of it loaded (docs/decisions/0020-cli-snapshot.md). The script alone can be run too, and is what is seen in stacks.
  *
- * The bundle is a script in a module's clothes: esbuild's CommonJS output, in which what is imported dynamically runs
- * when it is first asked for, with a `require` that loads modules of Node.js at their first use. A static import of
- * node:fs alone costs 3 ms, because it touches every lazy part of it, and node:crypto 5 ms; `berth version` took 10 ms
- * beyond an empty script with them, and takes 2 without.
+ * esbuild's CommonJS output, in which what is imported dynamically runs when it is first asked for, with a `require`
+ * that loads modules of Node.js at their first use: most commands use few of them.
  */
-import { renameSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const output = join(ROOT, "dist/berth.mjs");
+const script = join(ROOT, "dist/berth.cjs");
+const snapshot = join(ROOT, "dist/berth.blob");
 
-const banner = `const __dirname = import.meta.dirname;
-const require = (id) => {
+const banner = `{ const require = (id) => {
   if (id === "node:fs" || id === "node:path") return process.getBuiltinModule(id);
   let loaded;
   return new Proxy({}, { get: (_, name) => (loaded ??= process.getBuiltinModule(id))[name] });
@@ -28,7 +28,8 @@ const result = await build({
   platform: "node",
   format: "cjs",
   target: "node26",
-  define: { "import.meta.dirname": "__dirname" },
+  // A snapshot cannot import: these become require() too.
+  supported: { "dynamic-import": false },
   // Names stay, for stack traces.
   minifyWhitespace: true,
   minifySyntax: true,
@@ -36,14 +37,26 @@ const result = await build({
   // bcryptjs asks it for salts where there is no Web Crypto; we only compare, and Node.js has it.
   alias: { crypto: "./scripts/no-crypto.ts" },
   banner: { js: banner },
+  footer: { js: "}" },
   logLevel: "warning",
 });
 const [file] = result.outputFiles;
 if (file === undefined) throw new Error("esbuild returned no file");
-// The lazy modules have no list of their exports that could be copied, and only Node.js's own are found. A dynamic import of
-// node:http takes 50 ms, for it makes all of its lazy parts: fetch is one.
-const bad = /__toESM\(require\("[^"]+"\)|\brequire\("(?!node:)[^"]+"\)|\bimport\("node:https?"\)/.exec(file.text)?.[0];
+// The lazy modules have no list of their exports that could be copied, and only Node.js's own are found.
+const bad = /__toESM\(require\("[^"]+"\)|\brequire\("(?!node:)[^"]+"\)/.exec(file.text)?.[0];
 if (bad !== undefined)
   throw new Error(`bundle: ${bad}: import names from node: modules statically, not the whole or other modules`);
-writeFileSync(`${output}.new`, file.contents);
-renameSync(`${output}.new`, output);
+writeFileSync(`${script}.new`, file.contents);
+renameSync(`${script}.new`, script);
+writeSnapshot();
+
+function writeSnapshot(): void {
+  const config = `${snapshot}.config`;
+  // The code cache, of every module of Node.js, would take longer to read than it saves.
+  writeFileSync(config, JSON.stringify({ builder: script, withoutCodeCache: true }));
+  const args = ["--snapshot-blob", `${snapshot}.new`, "--build-snapshot-config", config];
+  const run = spawnSync(process.execPath, args, { encoding: "utf8" });
+  rmSync(config);
+  if (run.status !== 0) throw new Error(`snapshot: exit code ${run.status ?? run.signal}\n${run.stdout}${run.stderr}`);
+  renameSync(`${snapshot}.new`, snapshot);
+}

@@ -36,9 +36,9 @@ const TARGETS: readonly Target[] = [
   },
   {
     name: "cli",
-    doing: "bundling the command line",
+    doing: "bundling the command line, with the snapshot that it starts from",
     inputs: ["packages/*/src/**/*.ts", "apps/cli/src/**/*.ts", "scripts/build-cli.ts"],
-    outputs: ["dist/berth.mjs"],
+    outputs: ["dist/berth.cjs", "dist/berth.blob"],
     script: "scripts/build-cli.ts",
   },
   {

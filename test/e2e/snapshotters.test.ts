@@ -105,7 +105,7 @@ t("a data root on overlayfs: what cannot work says so with its code, what can is
     assert.match(ok(store.berth(...here, "image", "diff", "changed")), /^D \/etc\/removed$/m);
     // No program: the last resort.
     const env = { ...store.env, PATH: join(base, "none"), BERTH_ROOT: `${base}/m/data` };
-    const cli = [join(import.meta.dirname, "../../dist/berth.mjs"), "info", "-f", "{{.Driver}}"];
+    const cli = [join(import.meta.dirname, "../../dist/berth.cjs"), "info", "-f", "{{.Driver}}"];
     const native = spawnSync(process.execPath, cli, { env, encoding: "utf8" });
     assert.equal(native.stdout, "native\n", native.stderr);
   } finally {

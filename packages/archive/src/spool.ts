@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
 import { BerthError } from "@berth/base";
 import { badArchive, translateWrite } from "./errors.ts";
 import { readOpen } from "./read.ts";
@@ -89,8 +90,7 @@ async function openDecoder(path: string, compression: Compression): Promise<Tran
   if (compression === "none") return undefined;
   if (compression === "unsupported")
     throw badArchive(path, "xz and bzip2 are not supported", "unpack it first (xz -d, bunzip2)");
-  const zlib = await import("node:zlib");
-  return compression === "gzip" ? zlib.createGunzip() : zlib.createZstdDecompress();
+  return compression === "gzip" ? createGunzip() : createZstdDecompress();
 }
 
 function isDecodingError(error: unknown): boolean {

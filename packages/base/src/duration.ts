@@ -43,3 +43,8 @@ export function formatDuration(ms: number): string {
   if (hours < 24 * 730) return `${Math.floor(hours / 24 / 30)} months`;
   return `${Math.floor(hours / 24 / 365)} years`;
 }
+
+/** Holds up this thread, for the few places that cannot await. */
+export function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}

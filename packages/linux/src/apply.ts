@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
 import { errnoOf } from "@berth/base";
 import type { HostReply, HostStep } from "@berth/protocol";
 import { cannotRun, fromWire, noReply } from "./errors.ts";
@@ -12,8 +14,6 @@ import { cannotRun, fromWire, noReply } from "./errors.ts";
 export async function applyHostSteps(keel: string, steps: readonly HostStep[]): Promise<readonly (string | null)[]> {
   if (steps.length === 0) return [];
   // Not loaded at the start of commands that never come here.
-  const { spawn } = await import("node:child_process");
-  const { text } = await import("node:stream/consumers");
   const child = spawn(keel, ["host"], { stdio: ["pipe", "pipe", "pipe"] });
   const ended = new Promise<string>((resolve, reject) => {
     child.on("error", (error) => reject(cannotRun(keel, error)));

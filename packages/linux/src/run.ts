@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { ERROR_CODES, type WireError } from "@berth/protocol";
 import { cannotRun, fromWire, noReply } from "./errors.ts";
@@ -10,7 +11,6 @@ import { cannotRun, fromWire, noReply } from "./errors.ts";
  * @throws {BerthError} what keel reports; FailedPrecondition if it cannot be run
  */
 export async function runKeel(keel: string, args: readonly string[]): Promise<Buffer> {
-  const { spawn } = await import("node:child_process");
   const child = spawn(keel, args, { stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise<string>((resolve, reject) => {
     child.on("error", (error) => reject(cannotRun(keel, error)));

@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { pluginBroken } from "./errors.ts";
 
@@ -30,7 +31,6 @@ export function splitRule(line: string): readonly string[] {
 }
 
 async function iptables(args: readonly string[]): Promise<string> {
-  const { execFile } = await import("node:child_process");
   const env = { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` };
   return new Promise((resolve, reject) => {
     execFile(

@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "@berth/base";
@@ -55,7 +56,6 @@ interface Output {
 }
 
 async function execute(path: string, name: string, call: PluginCall): Promise<Output> {
-  const { spawn } = await import("node:child_process");
   const env = {
     ...process.env,
     // Plugins call iptables, which a user's PATH may not have.

@@ -1,4 +1,6 @@
 import { randomInt } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { createServer } from "node:net";
 import { errnoOf } from "@berth/base";
 import type { State } from "@berth/state";
 import { cannotBind, noFreePort, onlyIpv4, portTaken } from "./errors.ts";
@@ -74,14 +76,12 @@ async function tryListen({ hostIp, hostPort, protocol }: PublishedPort): Promise
   const host = isAny(hostIp) ? "0.0.0.0" : hostIp;
   if (protocol === "sctp") return undefined;
   if (protocol === "udp") {
-    const { createSocket } = await import("node:dgram");
     return new Promise((resolve) => {
       const socket = createSocket("udp4");
       socket.on("error", resolve);
       socket.bind({ address: host, port: hostPort, exclusive: true }, () => socket.close(() => resolve(undefined)));
     });
   }
-  const { createServer } = await import("node:net");
   return new Promise((resolve) => {
     const server = createServer();
     server.on("error", resolve);

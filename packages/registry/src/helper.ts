@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { BerthError, errnoOf } from "@berth/base";
 import type { Credentials } from "./types.ts";
 
@@ -35,7 +36,6 @@ export async function eraseFromHelper(helper: Helper): Promise<boolean> {
 
 /** What the program printed; undefined when it says that it has no such credentials. */
 async function run(helper: Helper, verb: string, input: string): Promise<string | undefined> {
-  const { spawnSync } = await import("node:child_process");
   const options = { input, encoding: "utf8", timeout: HELPER_MS, maxBuffer: 1024 * 1024 } as const;
   const ran = spawnSync(`docker-credential-${helper.name}`, [verb], options);
   // One that answers without reading the question is no worse for it.

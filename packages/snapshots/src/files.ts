@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { type Dirent, mkdirSync, readdirSync } from "node:fs";
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,7 +7,6 @@ import { syncFailed } from "./errors.ts";
 
 /** Makes everything on the file system of `dir` durable: one syncfs(2), which Node does not offer. */
 export async function syncFileSystem(dir: string): Promise<void> {
-  const { spawn } = await import("node:child_process");
   const why = await new Promise<string | undefined>((resolve) => {
     const child = spawn("sync", ["-f", dir], { stdio: ["ignore", "ignore", "pipe"] });
     let text = "";

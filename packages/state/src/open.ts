@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BerthError, errnoOf } from "@berth/base";
+import { BerthError, errnoOf, pause } from "@berth/base";
 import { isBusy, leaseTimeout, newerDatabase, translate } from "./errors.ts";
 import { ownerAlive, ownerOf, ownOwner } from "./owner.ts";
 import * as store from "./store.ts";
@@ -103,7 +103,7 @@ function enableWal(db: DatabaseSync): void {
       return;
     } catch (error) {
       if (!isBusy(error) || Date.now() > until) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      pause(5);
     }
   }
 }

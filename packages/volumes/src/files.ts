@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -49,7 +50,6 @@ export async function copyTree(volume: string, source: string, target: string, s
 }
 
 async function run(volume: string, argv: readonly string[], signal?: AbortSignal): Promise<void> {
-  const { spawn } = await import("node:child_process");
   const [command = "", ...args] = argv;
   const why = await new Promise<string | undefined>((resolve) => {
     const env = { ...process.env, LC_ALL: "C" };

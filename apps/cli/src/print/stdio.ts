@@ -1,11 +1,9 @@
 /** The only place that writes to stdout and stderr. */
 import { write as writeAsync, writeSync } from "node:fs";
-import { errnoOf } from "@berth/base";
+import { errnoOf, pause } from "@berth/base";
 import type { Chunk } from "../command.ts";
 
 export type Fd = 1 | 2;
-
-const wait = new Int32Array(new SharedArrayBuffer(4));
 
 /** Writes all of it before it returns; for results and messages, which are short. Throws EPIPE when the reader is gone. */
 export function writeNow(fd: Fd, data: string | Uint8Array): void {
@@ -16,7 +14,7 @@ export function writeNow(fd: Fd, data: string | Uint8Array): void {
     } catch (error) {
       // Somebody who shares the pipe has made it non-blocking, and it is full.
       if (errnoOf(error) !== "EAGAIN") throw error;
-      Atomics.wait(wait, 0, 0, 2);
+      pause(2);
     }
   }
 }
