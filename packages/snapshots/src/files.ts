@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { type Dirent, mkdirSync, readdirSync } from "node:fs";
+import { type Dirent, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "@berth/base";
@@ -25,9 +25,35 @@ export function makeDirs(dir: string): void {
   mkdirSync(join(dir, "work"), { recursive: true, mode: 0o700 });
 }
 
+/** A tree of at most so many entries is removed at once: most containers change little, and threads take long to begin. */
+const FEW = 50;
+
 /** Removes a tree; another process may be doing the same. */
 export async function removeTree(dir: string): Promise<void> {
-  await rm(dir, { recursive: true, force: true, maxRetries: 3 });
+  const options = { recursive: true, force: true, maxRetries: 3 };
+  if (holdsFew(dir)) rmSync(dir, options);
+  else await rm(dir, options);
+}
+
+function holdsFew(dir: string): boolean {
+  const pending = [dir];
+  let seen = 0;
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const entries = listEntries(next);
+    seen += entries.length;
+    if (seen > FEW) return false;
+    for (const entry of entries) if (entry.isDirectory()) pending.push(join(next, entry.name));
+  }
+  return true;
+}
+
+function listEntries(dir: string): readonly Dirent[] {
+  try {
+    return readdirSync(dir, { withFileTypes: true });
+  } catch (error) {
+    if (isGone(error)) return [];
+    throw error;
+  }
 }
 
 /** Names that are snapshot numbers. */
@@ -64,7 +90,11 @@ async function entriesOf(dir: string): Promise<readonly Dirent[]> {
   try {
     return await readdir(dir, { withFileTypes: true });
   } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
+    if (isGone(error)) return [];
     throw error;
   }
+}
+
+function isGone(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "");
 }
