@@ -247,3 +247,22 @@ test("writeFileWhole: a body that fails leaves the file as it was", async () => 
   assert.deepEqual(readdirSync(s.dir), ["file"]);
   await assert.rejects(writeFileWhole(join(s.dir, "no/x"), []), (e) => isCode(e, "NotFound"));
 });
+
+test("writeDirectory: a body that fails leaves nothing: no directory, or an empty one as before", async () => {
+  using s = scratch();
+  const failing = [
+    { name: "a/one", size: 3, body: () => [Buffer.from("one")] },
+    {
+      name: "two",
+      size: 3,
+      body: (): never => {
+        throw new Error("broken");
+      },
+    },
+  ];
+  await assert.rejects(writeDirectory(join(s.dir, "new/out"), failing), /broken/);
+  assert.deepEqual(readdirSync(s.dir), []);
+  mkdirSync(join(s.dir, "empty"));
+  await assert.rejects(writeDirectory(join(s.dir, "empty"), failing), /broken/);
+  assert.deepEqual(readdirSync(join(s.dir, "empty")), []);
+});

@@ -66,20 +66,47 @@ export async function writeFileWhole(
 }
 
 /**
- * Writes the members as files of a directory, which must be absent or empty.
+ * Writes the members as files of a directory, which must be absent or empty, in their order. After an error it is as it was
+ * before; it is filled in its place, since it may be a mount point or somebody's working directory.
  *
- * @throws {BerthError} AlreadyExists, NotFound, PermissionDenied, ResourceExhausted
+ * @throws {BerthError} AlreadyExists, NotFound, PermissionDenied, ResourceExhausted, or what a body throws
  */
 export async function writeDirectory(path: string, members: Members): Promise<void> {
+  const made = makeEmpty(path);
+  const tops = new Set<string>();
+  const dirs = new Set([path]);
   try {
-    mkdirSync(path, { recursive: true });
-    if (readdirSync(path).length > 0) throw alreadyThere(path);
+    for await (const { name, body } of members) {
+      const file = join(path, name);
+      tops.add(join(path, name.split("/", 1)[0] ?? ""));
+      for (const dir of dirsOf(name)) dirs.add(join(path, dir));
+      mkdirSync(dirname(file), { recursive: true });
+      await writeFileWhole(file, body());
+    }
+    for (const dir of dirs) syncDir(dir);
+  } catch (error) {
+    for (const one of made === undefined ? tops : [made]) rmSync(one, { recursive: true, force: true });
+    throw translateWrite(error, path);
+  }
+}
+
+/** Returns the outermost directory that was not there. */
+function makeEmpty(path: string): string | undefined {
+  try {
+    const made = mkdirSync(path, { recursive: true });
+    if (made === undefined && readdirSync(path).length > 0) throw alreadyThere(path);
+    return made;
   } catch (error) {
     throw translateWrite(error, path);
   }
-  for await (const { name, body } of members) {
-    mkdirSync(dirname(join(path, name)), { recursive: true });
-    await writeFileWhole(join(path, name), body());
+}
+
+function syncDir(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -33,7 +33,7 @@ export async function save(images: readonly Saved[], target: SaveTarget, context
 /**
  * An OCI layout (image-spec "OCI Image Layout Specification"); blobs are those of the store, byte for byte.
  *
- * @param docker with the `manifest.json` by which docker reads it too
+ * @param docker as an archive, with the `manifest.json` by which docker reads it too; else for a directory
  */
 function layoutMembers(images: readonly Saved[], context: SaveContext, docker: boolean): readonly NewMember[] {
   const manifests = images.flatMap(({ image, names }) =>
@@ -45,12 +45,14 @@ function layoutMembers(images: readonly Saved[], context: SaveContext, docker: b
     RepoTags: names.map(familiarName),
     Layers: image.layers.map((layer) => blobName(layer.digest)),
   }));
-  return [
+  const documents = [
     jsonMember("oci-layout", { imageLayoutVersion: "1.0.0" }),
     jsonMember("index.json", { schemaVersion: 2, mediaType: INDEX_TYPES[0], manifests }),
     ...(docker ? [jsonMember("manifest.json", list)] : []),
-    ...[...new Set(blobs)].map((digest) => blobMember(blobName(digest), digest, context)),
   ];
+  const members = [...new Set(blobs)].map((digest) => blobMember(blobName(digest), digest, context));
+  // A directory is a layout when all of it is there, however this ends; who reads a stream wants to know first what comes.
+  return docker ? [...documents, ...members] : [...members, ...documents.toReversed()];
 }
 
 /** containerd and docker read the whole name, other tools the tag. */

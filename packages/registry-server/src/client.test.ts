@@ -1,7 +1,9 @@
 /** Berth's client and Berth's server, with what may go wrong between them. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readdirSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { isCode } from "@berth/base";
 import type { Digest } from "@berth/oci";
@@ -142,7 +144,9 @@ test("pushBlob: bytes that are not the digest's are DataLoss, and nothing stays"
   assert.equal((await served.ask("HEAD", `/v2/wrong/blobs/${wrong.digest}`)).status, 404);
 });
 
-test("pushBlob: an interrupt ends it at once as Cancelled", async () => {
+test("pushBlob: an interrupt ends it at once as Cancelled, and takes back what was sent", async () => {
+  const uploads = () => readdirSync(join(served.root, "data/ingest")).filter((name) => name.startsWith("upload-"));
+  const before = uploads();
   const stop = new AbortController();
   const blob = blobOf(Buffer.alloc(100), {
     size: 1e9,
@@ -155,6 +159,7 @@ test("pushBlob: an interrupt ends it at once as Cancelled", async () => {
     },
   });
   await assert.rejects(client.pushBlob("stopped", blob), (e) => isCode(e, "Cancelled"));
+  assert.deepEqual(uploads(), before);
 });
 
 test("pushManifest, fetchManifest, remove: by tag and by digest", async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isCode } from "@berth/base";
 import type { Repositories } from "@berth/engine";
 import { type Digest, type DigestAlgorithm, isDigest, isRepositoryPath } from "@berth/oci";
 import { badDigest, notAllowed, Refusal } from "./errors.ts";
@@ -46,7 +47,7 @@ export class Uploads implements AsyncDisposable {
     const id = randomUUID();
     const session = this.#add(name, id, repositories.beginUpload(name, id, algorithm));
     if (digest === null || mount !== null) return going(202, name, id, session.upload);
-    await this.#receive(session, call);
+    await this.#receive(session, call, keyOf(name, id));
     return await this.#commit(session, name, id, digest);
   }
 
@@ -59,12 +60,12 @@ export class Uploads implements AsyncDisposable {
       case "HEAD":
         return going(204, name, id, session.upload);
       case "PATCH":
-        await this.#receive(session, call);
+        await this.#receive(session, call, keyOf(name, id));
         return going(202, name, id, session.upload);
       case "PUT": {
         const digest = call.query.get("digest") ?? "";
         if (!isDigest(digest)) throw badDigest(digest);
-        await this.#receive(session, call);
+        await this.#receive(session, call, keyOf(name, id));
         return await this.#commit(session, name, id, digest);
       }
       case "DELETE":
@@ -99,7 +100,7 @@ export class Uploads implements AsyncDisposable {
   }
 
   /** Takes the body of one request at a time: whoever comes later has given up on the earlier connection. */
-  async #receive(session: Session, call: Call): Promise<void> {
+  async #receive(session: Session, call: Call, key: string): Promise<void> {
     session.interrupt?.();
     const before = session.sent;
     const interrupt = (): void => void call.request.destroy();
@@ -111,6 +112,10 @@ export class Uploads implements AsyncDisposable {
     session.sent = receiving.catch(() => {});
     try {
       await receiving;
+    } catch (error) {
+      // On a full disk nothing waits to be gone on with: others need the space.
+      if (isCode(error, "ResourceExhausted") && this.#sessions.delete(key)) await session.upload.remove();
+      throw error;
     } finally {
       if (session.interrupt === interrupt) session.interrupt = undefined;
       session.usedAtMs = Date.now();
@@ -123,7 +128,8 @@ export class Uploads implements AsyncDisposable {
     try {
       await this.#site.repositories.commitUpload(name, session.upload, digest);
     } catch (error) {
-      await session.upload.close();
+      if (isCode(error, "ResourceExhausted")) await session.upload.remove();
+      else await session.upload.close();
       throw error;
     }
     return stored(name, digest);

@@ -107,6 +107,8 @@ export function statusError(what: string, response: FailedResponse): BerthError 
     return make("Unimplemented", `${host} does not allow it`, "its operator decides what is allowed");
   }
   if (status === 413) return make("ResourceExhausted", `it is too large for ${host}`);
+  if (status === 507)
+    return make("ResourceExhausted", `${host} has no space left`, "its operator must free space; then push again");
   if (/^DIGEST_INVALID\b/.test(said)) {
     return make("DataLoss", `${host} got other bytes`, "push again; if it repeats, a proxy changes the bytes");
   }

@@ -9,6 +9,9 @@ import type { PushedBlob, PushedBy, PushedManifest } from "./types.ts";
 /** Broken connections that one blob may survive, however far it comes each time. */
 const MAX_BREAKS = 100;
 
+/** For a registry that may not answer at all. */
+const CANCEL_MS = 1000;
+
 /** An upload that the registry has opened. */
 interface Upload {
   /** Where the next request goes; each answer may name another place. */
@@ -49,8 +52,26 @@ export async function pushBlob(session: Session, path: string, blob: PushedBlob)
       place = undefined;
     } catch (error) {
       breaks++;
-      await backOff(error, attempt, signal);
+      try {
+        await backOff(error, attempt, signal);
+      } catch (final) {
+        if (place !== undefined) await cancel(push, place);
+        throw final;
+      }
     }
+  }
+}
+
+/**
+ * Nobody will go on with this upload: its bytes need not stay in the registry until that finds out by itself. The registry may
+ * be what failed, so that it is not waited for long, and nothing is said.
+ */
+async function cancel({ session, call }: Push, place: URL): Promise<void> {
+  const signal = AbortSignal.timeout(CANCEL_MS);
+  try {
+    await session.ask({ ...call, signal, method: "DELETE", at: place, ok: [200, 202, 204] });
+  } catch (error) {
+    if (!(error instanceof BerthError) && !(error instanceof TransientError)) throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 /** The only place that writes to stdout and stderr. */
 import { write as writeAsync, writeSync } from "node:fs";
-import { errnoOf, pause } from "@berth/base";
+import { BerthError, errnoOf, pause } from "@berth/base";
 import type { Chunk } from "../command.ts";
 
 export type Fd = 1 | 2;
@@ -13,7 +13,7 @@ export function writeNow(fd: Fd, data: string | Uint8Array): void {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       // Somebody who shares the pipe has made it non-blocking, and it is full.
-      if (errnoOf(error) !== "EAGAIN") throw error;
+      if (errnoOf(error) !== "EAGAIN") throw tellFull(error, fd);
       pause(2);
     }
   }
@@ -49,8 +49,20 @@ function writeSome(fd: Fd, data: Uint8Array, offset: number): Promise<number> {
       unfinished--;
       if (error === null) resolve(count);
       else if (error.code === "EAGAIN") setTimeout(resolve, 2, 0);
-      else reject(error);
+      else reject(tellFull(error, fd));
     });
+  });
+}
+
+/** The file behind our output may be on a full disk. */
+function tellFull(error: unknown, fd: Fd): unknown {
+  const errno = errnoOf(error);
+  if (errno !== "ENOSPC" && errno !== "EDQUOT" && errno !== "EFBIG") return error;
+  const name = fd === 1 ? "output" : "error output";
+  return new BerthError("ResourceExhausted", `write to standard ${name}: no space left (${errno})`, {
+    hint: "free space where it is redirected to, and remove what was written of it",
+    cause: error,
+    details: { fd, errno },
   });
 }
 
