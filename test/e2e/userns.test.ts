@@ -1,15 +1,27 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { busyboxLayout, changeEverything, derive } from "./fixtures.ts";
 import { BERTH, mounts, ok, probe, Store, sleep, tool, until } from "./harness.ts";
 
-const skip = probe("umoci");
+const skip = probe("umoci", "python3");
 const dir = mkdtempSync(join(tmpdir(), "berth-userns-"));
 const N = ["--network", "none"];
+/** CAP_NET_RAW of a file, in the form without a user namespace. */
+const SET_CAPABILITY =
+  "import os,sys\nos.setxattr(sys.argv[1], 'security.capability', bytes.fromhex('0100000200200000000000000000000000000000'))";
 let layout = "";
 
 before(() => {
@@ -20,6 +32,8 @@ before(() => {
     mkdirSync(join(root, "srv"));
     writeFileSync(join(root, "srv/of-www"), "");
     spawnSync("chown", ["33:50", join(root, "srv/of-www")]);
+    writeFileSync(join(root, "srv/capable"), "");
+    tool("python3", "-c", SET_CAPABILITY, join(root, "srv/capable"));
   });
 });
 
@@ -67,20 +81,25 @@ for (const way of ["overlayfs", "native"]) {
       ]);
       assert.equal(ok(store.berth("exec", "one", "sh", "-c", "id -u; cat /proc/self/uid_map | wc -l")), "0\n1\n");
       assert.ok([...ownersOnDisk(store)].every((uid) => uid >= base && uid < base + 65_536));
-      assert.match(
-        store.berth("export", "one").err,
-        /export container one: it runs in a user namespace.*\nhint: stop it/,
-      );
+      // Running and stopped, the archive has the owners that the container sees.
+      const exported = (name: string): string => {
+        ok(store.berth("export", "-o", join(store.dir, name), "one"));
+        return join(store.dir, name);
+      };
+      const running = exported("running.tar");
       // Another one at the same time gets other ids.
       const other = ok(
         store.berth("run", "--rm", "--userns", "auto:size=1000", ...N, "changed", "cat", "/proc/self/uid_map"),
       );
       assert.deepEqual(other.trim().split(/\s+/).map(Number), [0, base + 65_536, 1000]);
       ok(store.berth("stop", "-t", "0", "one"));
-      ok(store.berth("export", "-o", join(store.dir, "one.tar"), "one"));
-      const members = tool("tar", "--numeric-owner", "-tvf", join(store.dir, "one.tar"));
+      const members = tool("tar", "--numeric-owner", "-tvf", running);
       assert.match(members, / 33\/50 .* srv\/of-www\n/);
       assert.match(members, / 33\/0 .* tmp\/\n/, "what the container changed has its owner in it");
+      assert.match(members, /^-rwsr-xr-x 0\/0 .* bin\/su-busybox$/m);
+      // Capabilities of files too, byte for byte.
+      assert.ok(readFileSync(running).includes("SCHILY.xattr.security.capability"));
+      assert.deepEqual(readFileSync(exported("stopped.tar")), readFileSync(running));
       // The layers themselves belong to root as before.
       const plain = ok(store.berth("run", "--rm", ...N, "changed", "stat", "-c", "%u:%g", "/www/new", "/srv/of-www"));
       assert.equal(plain, "0:0\n33:50\n");

@@ -37,15 +37,6 @@ export const isBusy = (name: string, action: string): BerthError =>
 export const exportFailed = (name: string, why: string): BerthError =>
   new BerthError("Unavailable", `export container ${name}: ${why}`);
 
-export const inUserns = (name: string): BerthError =>
-  new BerthError(
-    "Unimplemented",
-    `export container ${name}: it runs in a user namespace, its files have other owners`,
-    {
-      hint: `stop it first: berth stop ${name}`,
-    },
-  );
-
 export const notMounted = (ref: string): BerthError =>
   new BerthError("FailedPrecondition", `unmount image ${ref}: it is not mounted`, { hint: "see berth image mount" });
 

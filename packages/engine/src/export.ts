@@ -1,15 +1,16 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { writeFileWhole } from "@berth/archive";
-import { BerthError, newId } from "@berth/base";
-import { findContainer } from "@berth/containers";
+import { BerthError, errnoOf, newId } from "@berth/base";
+import { type ContainerRow, findContainer } from "@berth/containers";
 import { applyHostSteps } from "@berth/linux";
 import { type Context, leaseOf, pathsOf } from "./context.ts";
-import { exportFailed, inUserns, isBusy, noSuchContainer } from "./errors.ts";
+import { exportFailed, isBusy, noSuchContainer, notRunning } from "./errors.ts";
 import { getRow } from "./lookup.ts";
 import { settle } from "./settle.ts";
 import type { ExportTarget } from "./types.ts";
+import { pidOf } from "./view.ts";
 
 /** GNU tar's code when a file changed while it was read, as in a running container. */
 const CHANGED = 1;
@@ -37,8 +38,7 @@ export async function exportContainer(
 ): Promise<void> {
   const row = await settle(ctx, getRow(ctx, ref));
   if (row === undefined) throw noSuchContainer(ref);
-  if (row.phase === "running" && row.spec.userns !== undefined) throw inUserns(row.name);
-  if (row.phase === "running") return await writeTree(pathsOf(ctx.config, row.id).rootfs, row.name, target, signal);
+  if (row.phase === "running") return await exportRunning(ctx, row, target, signal);
   // Nobody starts or removes it meanwhile.
   using _lease = await ctx.state.lease(leaseOf(row.id), signal === undefined ? {} : { signal });
   const phase = findContainer(ctx.state.db, row.id)?.phase;
@@ -47,28 +47,69 @@ export async function exportContainer(
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   try {
     await applyHostSteps(ctx.config.keelPath, [{ op: "mount", ...ctx.snapshots.view(row.id), target: dir }]);
-    await writeTree(dir, row.name, target, signal);
+    await writeTree({ root: dir, name: row.name }, target, signal);
   } finally {
     await applyHostSteps(ctx.config.keelPath, [{ op: "umount", target: dir }]);
     rmdirSync(dir);
   }
 }
 
-async function writeTree(
-  root: string,
-  name: string,
+/** What tar is to read. */
+interface Tree {
+  readonly root: string;
+  /** The container's. */
+  readonly name: string;
+  /** User namespace to read it in, so that owners are those that the container sees; its file. */
+  readonly userns?: number | undefined;
+}
+
+async function exportRunning(
+  ctx: Context,
+  row: ContainerRow,
   target: ExportTarget,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const bytes = readTree(root, name, signal);
+  const tree = { root: pathsOf(ctx.config, row.id).rootfs, name: row.name };
+  if (row.spec.userns === undefined) return await writeTree(tree, target, signal);
+  const userns = openUserns(ctx, row);
+  try {
+    await writeTree({ ...tree, userns }, target, signal);
+  } finally {
+    closeSync(userns);
+  }
+}
+
+function openUserns(ctx: Context, row: ContainerRow): number {
+  let fd: number;
+  try {
+    fd = openSync(`/proc/${pidOf(row)}/ns/user`, "r");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") throw notRunning(row.name, "export");
+    throw error;
+  }
+  // Its number may be another process's by now.
+  if (row.process !== undefined && ctx.state.ownerAlive(row.process)) return fd;
+  closeSync(fd);
+  throw notRunning(row.name, "export");
+}
+
+async function writeTree(tree: Tree, target: ExportTarget, signal: AbortSignal | undefined): Promise<void> {
+  const bytes = readTree(tree, signal);
   if (target.kind === "file") return await writeFileWhole(target.path, bytes);
   for await (const chunk of bytes) await target.write(chunk);
 }
 
-async function* readTree(root: string, name: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* readTree(tree: Tree, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const { root, name, userns } = tree;
   // The names at the top are given, so that members are `etc/…`, as docker has them; verbatim: they may look like options.
-  const args = [...TAR, "-C", root, "--null", "--verbatim-files-from", "-T", "-", "-cf", "-"];
-  const child = spawn("tar", args, { stdio: ["pipe", "pipe", "pipe"], ...(signal === undefined ? {} : { signal }) });
+  const tar = ["tar", ...TAR, "--null", "--verbatim-files-from", "-T", "-", "-cf", "-"];
+  const [command = "", ...args] = userns === undefined ? tar : ["nsenter", "--user=/proc/self/fd/3", ...tar];
+  const child = spawn(command, args, {
+    // Not by tar's -C: the container's root, which it is in the namespace, may not come by the way to it.
+    cwd: root,
+    stdio: ["pipe", "pipe", "pipe", ...(userns === undefined ? [] : [userns])],
+    ...(signal === undefined ? {} : { signal }),
+  }) as ChildProcessWithoutNullStreams;
   const ended = endOf(child);
   const said = text(child.stderr);
   child.stdin.on("error", () => {}); // its end tells why
@@ -86,8 +127,13 @@ function endOf(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     child.on("error", (cause: NodeJS.ErrnoException) => {
       if (cause.code !== "ENOENT") reject(cause);
-      else reject(new BerthError("FailedPrecondition", "start tar: it is not installed", { hint: "install GNU tar" }));
+      else reject(notInstalled(child.spawnfile));
     });
     child.on("close", (code) => resolve(code ?? 128));
   });
 }
+
+const notInstalled = (name: string): BerthError =>
+  new BerthError("FailedPrecondition", `start ${name}: it is not installed`, {
+    hint: `install ${name === "tar" ? "GNU tar" : "package util-linux"}`,
+  });
