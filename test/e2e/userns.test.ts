@@ -149,15 +149,84 @@ t("a user too large for a copied root is named, and nothing stays of the contain
   assert.deepEqual(readdirSync(join(store.dir, "data/snapshots")).sort(), before);
 });
 
-t("volumes: an empty one belongs to the container's root, one with the image's files keeps their owners", async () => {
+const MAP = ["--uidmap", "0:200000:1000"];
+const OWNERS = "stat -c %u:%g /empty /empty/* /srv/of-www";
+
+t("volumes: hold the ids that containers see, so that one serves containers of any mapping and of none", async () => {
   await using store = loaded();
-  const map = ["--uidmap", "0:200000:1000"];
-  const mountsOf = ["-v", "empty:/empty", "-v", "filled:/srv"];
-  const script = "echo mine >/empty/file && stat -c %u:%g /empty /empty/file /srv/of-www";
-  const out = ok(store.berth("run", "--rm", ...map, ...N, ...mountsOf, "changed", "sh", "-c", script));
-  assert.equal(out, "0:0\n0:0\n33:50\n");
-  assert.equal(statSync(join(store.dir, "data/volumes/empty/_data/file")).uid, 200_000);
+  const both = ["-v", "empty:/empty", "-v", "filled:/srv"];
+  const run = (flags: readonly string[], script: string): string =>
+    ok(store.berth("run", "--rm", ...flags, ...both, "changed", "sh", "-c", script));
+  assert.equal(run([...MAP, ...N], `echo mine >/empty/file && ${OWNERS}`), "0:0\n0:0\n33:50\n");
+  const content = (path: string) => statSync(join(store.dir, "data/volumes", path));
+  assert.deepEqual([content("empty/_data/file").uid, content("filled/_data/of-www").gid], [0, 50]);
+  // Nobody else on the host may use the set-id files of a container's root.
+  assert.equal(content("empty").mode & 0o77, 0);
+  const other = ["--userns", "auto", ...(cni ? [] : N)];
+  const change = "chown 5:6 /empty/file && echo x >>/srv/of-www && touch /empty/second";
+  assert.equal(run(other, `${change} && ${OWNERS}`), "0:0\n5:6\n0:0\n33:50\n");
+  assert.equal(run(N, `echo y >>/empty/second && ${OWNERS}`), "0:0\n5:6\n0:0\n33:50\n");
+  assert.equal(run([...MAP, ...N], "cat /empty/second && rm /empty/* && ls /empty"), "y\n");
+  const readOnly = store.berth("run", "--rm", ...MAP, ...N, "-v", "filled:/srv:ro", "changed", "touch", "/srv/x");
+  assert.match(readOnly.err, /Read-only file system/);
 });
+
+t("volumes: kill -9 while one is filled leaves no mount, and the next start fills it", async () => {
+  // A cp that waits, so that there is a moment to kill in.
+  const bin = mkdtempSync(join(dir, "bin-"));
+  const reached = join(bin, "reached");
+  const slow = `#!/bin/sh\n[ -e ${reached} ] || { touch ${reached}; sleep 2; }\nexec /bin/cp "$@"\n`;
+  writeFileSync(join(bin, "cp"), slow, { mode: 0o755 });
+  await using store = loaded({ PATH: `${bin}:${process.env["PATH"]}` });
+  const args = ["run", "--rm", ...MAP, ...N, "-v", "filled:/srv", "changed", "stat", "-c", "%u:%g", "/srv/of-www"];
+  const child = spawn(BERTH, args, { env: store.env, stdio: "ignore" });
+  await until("the copy", () => existsSync(reached));
+  assert.match(mounts(), new RegExp(`${store.dir}\\S*/aside`));
+  const ended = new Promise((resolve) => child.on("close", resolve));
+  child.kill("SIGKILL");
+  await ended;
+  assert.equal(ok(store.berth("ps", "-aq")), "");
+  await until("the mounts to go", () => !mounts().includes(store.dir));
+  assert.equal(ok(store.berth(...args)), "33:50\n");
+});
+
+t(
+  "volumes on a file system without id-mapped mounts: the first mapping's host ids, kept when it could map",
+  async () => {
+    await using store = loaded();
+    const volumes = join(store.dir, "data/volumes");
+    const [lower, upper, work] = ["lower", "upper", "work"].map((name) => join(store.dir, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const path of [volumes, lower, upper, work]) mkdirSync(path, { recursive: true });
+    const dirs = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+    // overlayfs takes no id mapping of itself.
+    tool("mount", "-t", "overlay", "overlay", "-o", dirs, volumes);
+    const run = (flags: readonly string[], ...args: readonly string[]): string =>
+      ok(store.berth("run", "--rm", ...flags, ...N, ...args));
+    try {
+      const both = ["-v", "empty:/empty", "-v", "filled:/srv", "changed", "sh", "-c"];
+      assert.equal(run(MAP, ...both, `echo mine >/empty/file && ${OWNERS}`), "0:0\n0:0\n33:50\n");
+      assert.deepEqual(
+        ["empty/_data/file", "filled/_data/of-www"].map((path) => statSync(join(volumes, path)).uid),
+        [200_000, 200_033],
+      );
+      run([], "-v", "plain:/empty", "changed", "touch", "/empty/file");
+      assert.equal(run(MAP, "-v", "plain:/empty", "changed", "stat", "-c", "%u", "/empty/file"), "65534\n");
+    } finally {
+      tool("umount", "-l", volumes);
+    }
+    tool("cp", "-a", `${upper}/.`, volumes);
+    const after = run(MAP, "-v", "empty:/empty", "-v", "filled:/srv", "changed", "sh", "-c", OWNERS);
+    assert.equal(after, "0:0\n0:0\n33:50\n");
+    // A new one, and one that has become empty, are as if that had never been.
+    rmSync(join(volumes, "empty/_data/file"));
+    run(MAP, "-v", "empty:/empty", "changed", "touch", "/empty/file");
+    assert.equal(statSync(join(volumes, "empty/_data/file")).uid, 0);
+  },
+);
 
 t(
   "a network of its own belongs to the user namespace: addresses, sysfs and settings, and no namespace stays",
@@ -180,7 +249,8 @@ t("kill -9 of run --userns at any moment: the next command leaves no mount, name
   await using store = loaded();
   const before = readdirSync(join(store.dir, "data/snapshots")).filter((name) => /^\d/.test(name)).length;
   for (let round = 0; round < 10; round++) {
-    const args = ["run", "--rm", "--userns", "auto", ...(cni ? [] : N), "changed", "sleep", "0.05"];
+    const volume = ["-v", `filled${round % 5}:/srv`];
+    const args = ["run", "--rm", "--userns", "auto", ...(cni ? [] : N), ...volume, "changed", "sleep", "0.05"];
     const child = spawn(BERTH, args, { env: store.env, stdio: "ignore" });
     await sleep(40 + round * 15);
     child.kill("SIGKILL");
@@ -191,4 +261,8 @@ t("kill -9 of run --userns at any moment: the next command leaves no mount, name
   await until("the mounts to go", () => !mounts().includes(store.dir));
   const now = readdirSync(join(store.dir, "data/snapshots")).filter((name) => /^\d/.test(name)).length;
   assert.equal(now, before);
+  for (let i = 0; i < 5; i++) {
+    const args = ["-v", `filled${i}:/srv`, "changed", "stat", "-c", "%u:%g", "/srv/of-www"];
+    assert.equal(ok(store.berth("run", "--rm", ...MAP, ...N, ...args)), "33:50\n");
+  }
 });

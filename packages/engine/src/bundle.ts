@@ -1,4 +1,4 @@
-import { chownSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import {
   type ContainerRow,
@@ -8,13 +8,12 @@ import {
   type ResolvedDevice,
   type ResolvedUser,
   resolveUser,
-  usernsOf,
 } from "@berth/containers";
 import type { Image } from "@berth/images";
 import { listDevices, readDevices, readFileInRoot, readHostFacts } from "@berth/linux";
 import { type NetworkResult, planHosts, planResolvConf, readHostResolvConf } from "@berth/networks";
-import { mapId } from "@berth/snapshots";
 import type { ContainerPaths, Context } from "./context.ts";
+import { fillVolumes, giveToRoot } from "./fill.ts";
 
 const MAX_USER_FILE_BYTES = 1 << 20;
 
@@ -26,9 +25,9 @@ export async function writeBundle(ctx: Context, row: ContainerRow, image: Image,
   const { spec } = row;
   const connected = spec.network === "bridge" ? connect(ctx, row, paths) : undefined;
   // Side by side, and neither may go on behind the clean-up that the other's failure brings.
-  const [network, populated] = await Promise.allSettled([connected, populate(ctx, row, paths)]);
+  const [network, mounts] = await Promise.allSettled([connected, fillVolumes(ctx, row, paths)]);
   if (network.status === "rejected") throw network.reason;
-  if (populated.status === "rejected") throw populated.reason;
+  if (mounts.status === "rejected") throw mounts.reason;
   const hostname = planHostname(spec, row.id, hostHostname());
   writeFiles(row, paths, hostname, network.value);
   const config = planSpec({
@@ -38,7 +37,7 @@ export async function writeBundle(ctx: Context, row: ContainerRow, image: Image,
     host: readHostFacts(),
     user: userOf(row, image, paths),
     rootfs: paths.rootfs,
-    mounts: row.mounts,
+    mounts: mounts.value,
     devices: devicesOf(row),
     files: { hosts: paths.hosts, resolvConf: paths.resolvConf, hostname: paths.hostname },
     hostname,
@@ -52,19 +51,6 @@ export async function writeBundle(ctx: Context, row: ContainerRow, image: Image,
 
 function connect(ctx: Context, row: ContainerRow, paths: ContainerPaths): Promise<NetworkResult> {
   return ctx.networks.attach({ containerId: row.id, netnsPath: paths.netns, ports: row.spec.ports });
-}
-
-async function populate(ctx: Context, row: ContainerRow, paths: ContainerPaths): Promise<void> {
-  for (const mount of row.mounts) {
-    if (mount.copyUp) await ctx.volumes.populate(mount.name, paths.rootfs, mount.target);
-    if (mount.kind === "volume" && readdirSync(mount.source).length === 0) giveToRoot(row, mount.source);
-  }
-}
-
-/** What the container's root is to write to, in whatever user namespace it is. */
-function giveToRoot({ spec }: ContainerRow, path: string): void {
-  const ids = usernsOf(spec);
-  if (ids !== undefined) chownSync(path, mapId(0, ids.uid) ?? 0, mapId(0, ids.gid) ?? 0);
 }
 
 function userOf(row: ContainerRow, image: Image, paths: ContainerPaths): ResolvedUser {

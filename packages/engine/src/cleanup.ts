@@ -21,7 +21,8 @@ export async function cleanUp(ctx: Context, row: ContainerRow): Promise<void> {
 /** What a monitor that was killed could not undo. */
 function leftOvers(paths: ContainerPaths): HostStep[] {
   const steps: HostStep[] = [];
-  if (isMountPoint(paths.rootfs)) steps.push({ op: "umount", target: paths.rootfs });
+  for (const target of [paths.rootfs, paths.aside])
+    if (existsSync(target) && isMountPoint(target)) steps.push({ op: "umount", target });
   for (const path of [paths.netns, paths.userns]) if (existsSync(path)) steps.push({ op: "netns-remove", path });
   return steps;
 }

@@ -47,6 +47,8 @@ export interface ContainerPaths {
   readonly userns: string;
   readonly bundle: string;
   readonly rootfs: string;
+  /** Where the engine mounts what it looks at before the container's start. */
+  readonly aside: string;
   /** Of the runtime, named by the container. */
   readonly runtimeState: string;
   readonly hosts: string;
@@ -73,6 +75,7 @@ export function pathsOf(config: Config, id: string): ContainerPaths {
     userns: `${run}/userns`,
     bundle,
     rootfs: `${bundle}/rootfs`,
+    aside: `${run}/aside`,
     runtimeState: join(runtimeRoot(config), id),
     hosts: `${data}/hosts`,
     resolvConf: `${data}/resolv.conf`,

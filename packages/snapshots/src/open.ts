@@ -116,12 +116,15 @@ class LayerSnapshots implements Snapshots {
   view(key: string): SnapshotMount {
     const { n, driver, options, ids } = this.#getRow(key);
     const { upper, lowers } = this.#dirsOf(n);
-    const mount = planView(
-      driver,
-      [upper, ...lowers],
-      options.filter((option) => option !== "volatile"),
-    );
+    const mount = planView(driver, [upper, ...lowers], withoutVolatile(options));
     return ids === undefined ? mount : { ...mount, idmap: { ...invert(ids), layers: "top" } };
+  }
+
+  viewBelow(key: string): SnapshotMount {
+    const { n, driver, options } = this.#getRow(key);
+    const { lowers } = this.#dirsOf(n);
+    if (driver === "native" || lowers.length === 0) return this.view(key);
+    return planView(driver, lowers, withoutVolatile(options));
   }
 
   listKeys(prefix: string): readonly string[] {
@@ -343,6 +346,11 @@ function planRow(name: string, choice: Choice, options: PrepareOptions): Omit<st
   const driver = ids !== undefined && choice.idmap !== "" ? "native" : choice.driver;
   const own = [...(readOnly ? ["ro"] : []), ...choice.options, ...(volatile && !readOnly ? ["volatile"] : [])];
   return { kind: "writable", name, driver, options: driver === "native" ? own.slice(0, readOnly ? 1 : 0) : own, ids };
+}
+
+/** A mount that writes nothing has nothing to lose. */
+function withoutVolatile(options: readonly string[]): readonly string[] {
+  return options.filter((option) => option !== "volatile");
 }
 
 function layerFlags(dirs: readonly string[]): readonly string[] {

@@ -225,6 +225,8 @@ test("prepare: owners of a user namespace are shown on the lower layers, and a v
   assert.equal(s.snapshots.mount("box").idmap?.layers, "all");
   const view = s.snapshots.view("box").idmap;
   assert.deepEqual([view?.layers, view?.uid[0]?.containerID, view?.uid[0]?.hostID], ["top", range[0]?.hostID, 0]);
+  const below = s.snapshots.viewBelow("box");
+  assert.deepEqual([below.type, below.options, below.idmap], ["bind", ["bind", "ro"], undefined]);
 });
 
 test("planChoice: what works first is taken, with the reason; what is asked for or nothing", () => {

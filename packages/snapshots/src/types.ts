@@ -93,6 +93,13 @@ export interface Snapshots {
    * @throws {BerthError} NotFound
    */
   view(key: string): SnapshotMount;
+  /**
+   * A read-only mount of what the writable snapshot stands on, with the owners that its layers have; where they were copied,
+   * as {@link view}.
+   *
+   * @throws {BerthError} NotFound
+   */
+  viewBelow(key: string): SnapshotMount;
   /** Idempotent. Must not be mounted any more. */
   remove(key: string): Promise<void>;
   /** @throws FailedPrecondition when another snapshot stands on it or a process holds it. Idempotent when absent. */

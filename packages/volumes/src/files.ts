@@ -12,8 +12,9 @@ const TRASH = ".trash-";
 export function makeVolume(root: string, name: string, token: string): void {
   const dir = join(root, name);
   if (!existsSync(root)) mkdirSync(root, { recursive: true, mode: 0o711 });
+  // Closed to other users: volumes hold set-id files of containers' roots (CVE-2021-41091).
   putAside(root, name, token);
-  mkdirSync(dir, { mode: 0o711 });
+  mkdirSync(dir, { mode: 0o700 });
   mkdirSync(join(dir, "_data"), { mode: 0o755 });
   syncDir(dir);
   syncDir(root);

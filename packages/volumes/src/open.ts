@@ -1,4 +1,4 @@
-import { lstatSync, type Stats } from "node:fs";
+import { chownSync, lstatSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import { BerthError, errnoOf, isCode, newId } from "@berth/base";
 import { resolveInRoot } from "@berth/linux";
@@ -90,6 +90,20 @@ class LocalVolumes implements Volumes {
     }
   }
 
+  isNew(name: string): boolean {
+    const row = store.findVolume(this.#state.db, name);
+    if (row === undefined) throw noVolume(name);
+    return row.isPopulating || isEmpty(this.#toVolume(row).path);
+  }
+
+  noteHostIds(name: string, hostIds: boolean): void {
+    const { path, hasHostIds } = this.get(name);
+    if (hasHostIds === hostIds || !this.isNew(name)) return;
+    this.#state.transaction(() => store.setHostIds(this.#state.db, name, hostIds), { durable: true });
+    // A container's root has been given it.
+    if (!hostIds) chownSync(path, 0, 0);
+  }
+
   async recover(): Promise<void> {
     await this.#sweep(listDirs(this.#root));
   }
@@ -131,7 +145,8 @@ class LocalVolumes implements Volumes {
 
   #toVolume(row: store.Row): Volume {
     const path = join(this.#root, row.name, "_data");
-    return { name: row.name, path, containerId: row.containerId, createdAtMs: row.createdAtMs };
+    const { name, containerId, createdAtMs, hasHostIds } = row;
+    return { name, path, containerId, createdAtMs, hasHostIds };
   }
 }
 

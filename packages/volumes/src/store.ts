@@ -17,16 +17,25 @@ export const migrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX volume_container ON volume (container_id) WHERE container_id IS NOT NULL;`,
   },
+  {
+    package: "volumes",
+    id: 2,
+    name: "volumes without id-mapped mounts",
+    sql: `
+      -- 1: owners on the disk are the host's ids of a container in a user namespace; 0: those that containers see
+      ALTER TABLE volume ADD COLUMN host_ids INTEGER NOT NULL DEFAULT 0 CHECK (host_ids IN (0, 1));`,
+  },
 ];
 
 export interface Row {
   readonly name: string;
   readonly containerId: string | undefined;
   readonly isPopulating: boolean;
+  readonly hasHostIds: boolean;
   readonly createdAtMs: number;
 }
 
-const COLUMNS = "name, container_id, populating, created_at_ms";
+const COLUMNS = "name, container_id, populating, host_ids, created_at_ms";
 
 function toRow(row: Readonly<Record<string, unknown>>): Row {
   const container = row["container_id"];
@@ -34,6 +43,7 @@ function toRow(row: Readonly<Record<string, unknown>>): Row {
     name: String(row["name"]),
     containerId: container === null ? undefined : String(container),
     isPopulating: row["populating"] === 1,
+    hasHostIds: row["host_ids"] === 1,
     createdAtMs: Number(row["created_at_ms"]),
   };
 }
@@ -58,11 +68,15 @@ export function addVolume(db: DatabaseSync, name: string, containerId: string | 
     containerId ?? null,
     createdAtMs,
   );
-  return { name, containerId, isPopulating: false, createdAtMs };
+  return { name, containerId, isPopulating: false, hasHostIds: false, createdAtMs };
 }
 
 export function setPopulating(db: DatabaseSync, name: string, populating: boolean): void {
   db.prepare("UPDATE volume SET populating = ? WHERE name = ?").run(populating ? 1 : 0, name);
+}
+
+export function setHostIds(db: DatabaseSync, name: string, hostIds: boolean): void {
+  db.prepare("UPDATE volume SET host_ids = ? WHERE name = ?").run(hostIds ? 1 : 0, name);
 }
 
 export function removeVolume(db: DatabaseSync, name: string): void {

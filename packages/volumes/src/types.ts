@@ -6,6 +6,11 @@ export interface Volume {
   /** Container that an anonymous volume was made for; undefined for named ones. */
   readonly containerId: string | undefined;
   readonly createdAtMs: number;
+  /**
+   * Owners on the disk are the host's ids of a container in a user namespace, which filled it where its file system could
+   * not be id-mapped. Else they are ids as containers see them.
+   */
+  readonly hasHostIds: boolean;
 }
 
 /**
@@ -44,6 +49,13 @@ export interface Volumes {
    * @param target absolute path in the container
    */
   populate(name: string, rootfs: string, target: string, signal?: AbortSignal): Promise<void>;
+  /** Whether nothing is in it, or what a copy that was cut off has left. */
+  isNew(name: string): boolean;
+  /**
+   * Says whose ids a new volume will hold (see {@link Volume.hasHostIds}), before they are written; of one with content
+   * nothing changes.
+   */
+  noteHostIds(name: string, hostIds: boolean): void;
   /** Removes directories that belong to no volume. */
   recover(): Promise<void>;
 }

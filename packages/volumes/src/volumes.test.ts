@@ -97,6 +97,21 @@ test("ensure: what a lost volume of the same name left is not seen in the new on
   assert.deepEqual(readdirSync(join(s.dir, "volumes")), ["again"]);
 });
 
+test("noteHostIds: of a new volume only; one with content keeps what was said of it", () => {
+  using s = scratch();
+  const { name, path, hasHostIds } = s.volumes.ensure("ids");
+  assert.deepEqual([hasHostIds, s.volumes.isNew(name)], [false, true]);
+  s.volumes.noteHostIds(name, true);
+  assert.equal(s.volumes.get(name).hasHostIds, true);
+  writeFileSync(join(path, "x"), "");
+  s.volumes.noteHostIds(name, false);
+  assert.deepEqual([s.volumes.get(name).hasHostIds, s.volumes.isNew(name)], [true, false]);
+  // What a copy that was cut off has left is no content.
+  store.setPopulating(s.state.db, name, true);
+  s.volumes.noteHostIds(name, true);
+  assert.ok(s.volumes.isNew(name));
+});
+
 test("createAnonymous: listed with its container, and removed like any other", async () => {
   using s = scratch();
   const volume = s.volumes.createAnonymous("c1");
