@@ -33,8 +33,11 @@ export function ok({ code, out, err }: Ran): string {
 export class Store implements AsyncDisposable {
   readonly dir: string = mkdtempSync(join(tmpdir(), "berth-e2e-"));
   readonly env: NodeJS.ProcessEnv;
+  readonly #command: readonly string[];
 
-  constructor(env: NodeJS.ProcessEnv = {}) {
+  /** @param through a command that runs the command line after it */
+  constructor(env: NodeJS.ProcessEnv = {}, through: readonly string[] = []) {
+    this.#command = [...through, BERTH];
     this.env = { ...process.env, ...env, BERTH_ROOT: join(this.dir, "data"), BERTH_RUN_ROOT: join(this.dir, "run") };
   }
 
@@ -50,7 +53,8 @@ export class Store implements AsyncDisposable {
   }
 
   berthWith(options: { readonly input?: string; readonly timeout?: number }, ...args: readonly string[]): Ran {
-    const done = spawnSync(BERTH, args, {
+    const [program = "", ...first] = this.#command;
+    const done = spawnSync(program, [...first, ...args], {
       encoding: "utf8",
       env: this.env,
       timeout: options.timeout ?? 120_000,
@@ -60,7 +64,8 @@ export class Store implements AsyncDisposable {
   }
 
   spawn(...args: readonly string[]): ChildProcess {
-    return spawn(BERTH, args, { env: this.env, stdio: ["pipe", "pipe", "pipe"] });
+    const [program = "", ...first] = this.#command;
+    return spawn(program, [...first, ...args], { env: this.env, stdio: ["pipe", "pipe", "pipe"] });
   }
 
   /** As berth, for tests that serve what it asks for, or look on meanwhile. */

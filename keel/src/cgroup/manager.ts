@@ -16,13 +16,6 @@ const PATH = "/org/freedesktop/systemd1";
 const INTERFACE = "org.freedesktop.systemd1.Manager";
 const BUS = "org.freedesktop.DBus";
 
-/** True for an ordinary user, and for the root of a user namespace (rootless podman): theirs is the user's manager. */
-export function isRootless(): boolean {
-  if (sys.geteuid() !== 0) return true;
-  const map = sys.readFile("/proc/self/uid_map");
-  return typeof map === "string" && !/^\s*0\s+0\s+4294967295\s*$/.test(map);
-}
-
 /**
  * Connects to systemd: on its own socket, which needs no message bus and saves the way through it, else on the bus.
  */

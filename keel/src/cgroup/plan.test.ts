@@ -60,6 +60,13 @@ test("cgroup plan: limits go to the right v1 files, with all digits", () => {
   assert.ok(plan.dirs[2]?.writes[1]?.lines.includes("c 1:3 rwm"));
 });
 
+test("cgroup plan: no device rules without the host's root, who alone may set them", () => {
+  const devices = [{ allow: false, access: "rwm" }];
+  assert.deepEqual(planCgroup("a", "/a", { devices }, v1, true).dirs[2]?.writes, []);
+  assert.equal(planCgroup("a", "/a", { devices }, v2, true).devices, undefined);
+  assert.notEqual(planCgroup("a", "/a", { devices }, v2).devices, undefined);
+});
+
 test("cgroup plan: v2 swap is what is left of memory + swap, and -1 is max", () => {
   const files = (memory: object) =>
     Object.fromEntries((planCgroup("a", "/a", { memory }, v2).dirs[0]?.writes ?? []).map((w) => [w.file, w.lines[0]]));

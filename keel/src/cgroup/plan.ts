@@ -38,12 +38,16 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
   { allow: true, type: "c", major: 136, access: "rwm" },
 ];
 
-/** Where the container's cgroup is in each hierarchy and what is written there; pure. */
+/**
+ * Where the container's cgroup is in each hierarchy and what is written there; pure. Device rules are for the host's root
+ * only: others may not set them, and have no right to make devices or to open those on file systems they mount.
+ */
 export function planCgroup(
   id: string,
   cgroupsPath: string | undefined,
   resources: Resources | undefined,
   layout: CgroupLayout,
+  rootless = false,
 ): CgroupPlan {
   const wanted = cgroupsPath || "";
   if (wanted.split("/").indexOf("..") >= 0)
@@ -59,7 +63,8 @@ export function planCgroup(
   const relative = wanted === "" ? id : wanted;
   const isAbsolute = wanted.charAt(0) === "/";
   const limits = resources || {};
-  const rules = limits.devices && limits.devices.length > 0 ? limits.devices.concat(DEFAULT_RULES) : undefined;
+  const rules =
+    !rootless && limits.devices && limits.devices.length > 0 ? limits.devices.concat(DEFAULT_RULES) : undefined;
   checkVersion(limits, layout.unified);
   if (layout.unified) {
     // beside the own cgroup, as runc does: one that has processes, such as ours, may not give controllers to others

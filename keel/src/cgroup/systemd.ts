@@ -2,10 +2,11 @@ import { awaitSignal, type CallFailure, isCallFailure } from "../dbus/connection
 import type { Value } from "../dbus/marshal.ts";
 import * as c from "../lib/consts.ts";
 import { callError, must, type RuntimeError, runtimeError } from "../lib/errors.ts";
+import { isRootless } from "../lib/userns.ts";
 import type { Spec } from "../spec/types.ts";
 import { applyWrites, delegateAbove, makeCgroups, removeCgroups } from "./apply.ts";
 import type { CgroupLayout } from "./layout.ts";
-import { callManager, closeManager, isRootless, type Manager, managerCgroup, openManager } from "./manager.ts";
+import { callManager, closeManager, type Manager, managerCgroup, openManager } from "./manager.ts";
 import { type CgroupDir, type CgroupPlan, planCgroup } from "./plan.ts";
 import { limitProperties } from "./properties.ts";
 import type { CgroupWrite } from "./resources.ts";
@@ -44,7 +45,7 @@ export function planScope(id: string, spec: Spec, layout: CgroupLayout): { scope
   const manager = openManager(rootless);
   const path = `${managerCgroup(manager)}${plan.slicePath}/${plan.unit}`;
   const own = plan.subgroup === "" ? path : `${path}/${plan.subgroup}`;
-  const planned = planCgroup(id, own, linux.resources, layout);
+  const planned = planCgroup(id, own, linux.resources, layout, rootless);
   const limits = limitProperties(writesOf(planned));
   return {
     scope: { plan, manager, path, properties: scopeProperties(id, plan.slice, layout).concat(annotated), limits },

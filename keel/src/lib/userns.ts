@@ -1,3 +1,8 @@
+/** True for an ordinary user, and for the root of a user namespace (rootless podman). */
+export function isRootless(): boolean {
+  return sys.geteuid() !== 0 || inUserNamespace();
+}
+
 /** True where root is only that of a user namespace: then 0 is somebody else outside, or not all ids are there. */
 export function inUserNamespace(): boolean {
   const map = sys.readFile("/proc/self/uid_map");

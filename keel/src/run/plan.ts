@@ -7,7 +7,7 @@ import * as c from "../lib/consts.ts";
 import { context } from "../lib/context.ts";
 import { callError, runtimeError } from "../lib/errors.ts";
 import { absolute, clean, parseJson } from "../lib/files.ts";
-import { inUserNamespace } from "../lib/userns.ts";
+import { isRootless } from "../lib/userns.ts";
 import { type NamespacePlan, planNamespaces } from "../plan/namespaces.ts";
 import { type ProcessPlan, planProcess } from "../plan/process.ts";
 import { planRootfs } from "../plan/rootfs.ts";
@@ -74,7 +74,8 @@ export function planCreate(options: PlanOptions): CreatePlan {
   if (namespaces.newUser && spec.linux) mapOwnIds(spec.linux);
   const linux = spec.linux || {};
   const layout: CgroupLayout = readCgroupLayout();
-  const rootless = isRootless();
+  const told = context().rootless;
+  const rootless = told === "auto" ? isRootless() : told === "true";
   const { cgroup, scope } = placeCgroup(options.id, spec, layout, rootless);
   const userNamespace = namespaces.newUser || namespaces.joinUser !== "";
   const steps = planRootfs(spec, {
@@ -128,12 +129,6 @@ function mapOwnIds(
   if (!(linux.gidMappings || []).length) linux.gidMappings = [{ containerID: 0, hostID: sys.getgid(), size: 1 }];
 }
 
-/** `--rootless`, or what we find: no root, or root of a user namespace only. */
-function isRootless(): boolean {
-  const told = context().rootless;
-  return told === "auto" ? sys.geteuid() !== 0 || inUserNamespace() : told === "true";
-}
-
 /** By `--cgroup-manager`, or by runc's name for one of them, `--systemd-cgroup`. */
 function placeCgroup(
   id: string,
@@ -154,7 +149,7 @@ function placeCgroup(
       "InvalidArgument",
       `--cgroup-manager: must be cgroupfs, systemd or disabled, is "${cgroupManager}"`,
     );
-  const cgroup = planCgroup(id, linux.cgroupsPath, linux.resources, layout);
+  const cgroup = planCgroup(id, linux.cgroupsPath, linux.resources, layout, isRootless());
   if (!rootless || mayMakeCgroups(cgroup)) return { cgroup, scope: undefined };
   const hint = "leave the limit out, or have a cgroup delegated (systemd: Delegate=yes)";
   return { cgroup: planNoCgroup(linux.resources, "this user may not make cgroups", hint), scope: undefined };

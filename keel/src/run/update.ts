@@ -7,6 +7,7 @@ import type { CgroupWrite } from "../cgroup/resources.ts";
 import * as c from "../lib/consts.ts";
 import { must, runtimeError } from "../lib/errors.ts";
 import { writeAtomically } from "../lib/files.ts";
+import { isRootless } from "../lib/userns.ts";
 import type { Resources, Spec } from "../spec/types.ts";
 import { validateResources } from "../spec/validate.ts";
 import { configPath, getRecord, type Record, readSpec, statusOf } from "../state/store.ts";
@@ -29,7 +30,7 @@ export function updateContainer(id: string, given: Resources): void {
   const spec = readSpec(id);
   const before = (spec.linux && spec.linux.resources) || {};
   const merged = validateResources(mergeResources(before, asked), "resources");
-  const plan = planCgroup(id, undefined, merged, readCgroupLayout());
+  const plan = planCgroup(id, undefined, merged, readCgroupLayout(), isRootless());
   const done: Done[] = [];
   if (record.scope) systemd().updateScope(record.scope, askedOf(plan, asked));
   try {

@@ -129,7 +129,8 @@ function planSysctls({ spec, host }: SpecInput): Readonly<Record<string, string>
   if (spec.network === "host") return spec.sysctls;
   // In a user namespace the kernel takes only groups that it has.
   const own = usernsOf(spec);
-  const groups = own === undefined ? MAX_GROUP : (own.gid.find(({ containerID }) => containerID === 0)?.size ?? 0) - 1;
+  const count = own === undefined ? host.groups : (own.gid.find(({ containerID }) => containerID === 0)?.size ?? 0);
+  const groups = Math.min(count - 1, MAX_GROUP);
   const lowPorts = isAtLeast(host.kernelRelease, PORT_START_KERNEL);
   return {
     ...(groups < 0 ? {} : { "net.ipv4.ping_group_range": `0 ${groups}` }),

@@ -14,6 +14,7 @@ export const HOST: HostFacts = {
   capabilities: CAPABILITIES,
   rlimits: { nofile: { soft: 1024, hard: 4096 }, nproc: { soft: Infinity, hard: Infinity } },
   uid: 0,
+  groups: 4_294_967_295,
 };
 export const ID: string = "0123456789abcdef".repeat(4);
 

@@ -62,6 +62,9 @@ test("planSpec: a user namespace is made with its mappings, or joined where it o
   );
   assert.deepEqual(own.linux.uidMappings, [map(0, 524_288, 1000)]);
   assert.equal(own.linux.sysctl["net.ipv4.ping_group_range"], "0 999");
+  const inside = { ...input, host: { ...input.host, groups: 65_536 } };
+  const outer = planSpec({ ...inside, spec: specOf({ network: "none" }), netnsPath: undefined });
+  assert.equal(outer.linux.sysctl["net.ipv4.ping_group_range"], "0 65535");
   const joined = planSpec({ ...input, spec: specOf({ userns }), netnsPath: "/n", usernsPath: "/u" });
   assert.deepEqual(
     joined.linux.namespaces.find(({ type }) => type === "user"),

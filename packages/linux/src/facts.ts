@@ -24,6 +24,7 @@ export function readHostFacts(): HostFacts {
     capabilities: parseCapabilityMask(/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"),
     rlimits: { nofile: parseLimit(limits, "Max open files"), nproc: parseLimit(limits, "Max processes") },
     uid: process.geteuid?.() ?? 0,
+    groups: countIds(readFileSync("/proc/self/gid_map", "latin1")),
   };
 }
 
@@ -43,6 +44,16 @@ export function readSystemInfo(): SystemInfo {
 export function parseOsRelease(text: string): string {
   const value = /^PRETTY_NAME=(.*)$/m.exec(text)?.[1] ?? /^NAME=(.*)$/m.exec(text)?.[1] ?? "Linux";
   return value.trim().replace(/^(["'])(.*)\1$/, "$2");
+}
+
+/** Ids from 0 on without a gap in the text of a uid_map or gid_map. */
+export function countIds(map: string): number {
+  const ranges = map
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .sort(([a = 0], [b = 0]) => a - b);
+  return ranges.reduce((count, [first = 0, , size = 0]) => (first === count ? count + size : count), 0);
 }
 
 /** One line of /proc/<pid>/limits. */

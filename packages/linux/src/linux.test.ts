@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { isCode } from "@berth/base";
 import { parseCapabilityMask } from "./capabilities.ts";
 import { decodeDevice } from "./devices.ts";
-import { parseLimit, parseOsRelease } from "./facts.ts";
+import { countIds, parseLimit, parseOsRelease } from "./facts.ts";
 import {
   applyHostSteps,
   CAPABILITIES,
@@ -39,6 +39,13 @@ test("parseLimit: soft and hard of a line; unlimited and absent are Infinity", (
     "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 unlimited            files     \n";
   assert.deepEqual(parseLimit(text, "Max open files"), { soft: 1024, hard: Infinity });
   assert.deepEqual(parseLimit(text, "Max processes"), { soft: Infinity, hard: Infinity });
+});
+
+test("countIds: ranges that follow each other from 0 on, in any order", () => {
+  assert.equal(countIds("         0          0 4294967295\n"), 4_294_967_295);
+  assert.equal(countIds("1 100000 65535\n0 1001 1\n"), 65_536);
+  assert.equal(countIds("0 1001 1\n5 100000 10\n"), 1);
+  assert.equal(countIds("1000 1000 1\n"), 0);
 });
 
 test("parseOsRelease: the pretty name, without quotes, or what there is", () => {

@@ -31,6 +31,8 @@ export interface HostFacts {
   readonly rlimits: { readonly nofile: RlimitFacts; readonly nproc: RlimitFacts };
   /** Effective user id of this process. */
   readonly uid: number;
+  /** Group ids of this process's user namespace: 0 to this less one. */
+  readonly groups: number;
 }
 
 /** What `berth info` shows of the host. */
