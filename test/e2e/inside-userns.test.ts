@@ -80,3 +80,15 @@ t("a container's life in a user namespace: its ids, exec, stop and rm", async ()
   const look = ["run", "--rm", ...N, "-v", "data:/data", "changed", "stat", "-c", "%u", "/data/x"];
   assert.equal(ok(store.berth(...look)), "33\n");
 });
+
+t(
+  "a bridge network in a user namespace is refused with the way out, and nothing is left of the container",
+  async () => {
+    await using store = inside();
+    const refused = store.berth("run", "--rm", "changed", "true");
+    assert.equal(refused.code, 125);
+    assert.match(refused.err, /--network none or host/);
+    assert.equal(ok(store.berth("ps", "-aq")), "");
+    assert.match(ok(store.berth("run", "--rm", "--network", "host", "changed", "echo", "here")), /^here$/m);
+  },
+);

@@ -101,7 +101,8 @@ function comingBack(body: () => void): void {
   } finally {
     const result = sys.setns(home, c.CLONE_NEWNET);
     sys.close(home);
-    must(result, "return to the present network namespace");
+    const hint = result === -c.EPERM ? "it is not this user namespace's: use --network none or host" : undefined;
+    must(result, "return to the present network namespace", hint);
   }
 }
 

@@ -43,8 +43,8 @@ function hintOf(errno: number): string | undefined {
 }
 
 /** Returns the value of a call, or throws it as an error of this step. */
-export function must(result: number, step: string): number {
-  if (result < 0) throw callError(step, result);
+export function must(result: number, step: string, hint?: string): number {
+  if (result < 0) throw callError(step, result, hint);
   return result;
 }
 

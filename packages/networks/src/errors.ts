@@ -8,6 +8,12 @@ export const noPlugin = (name: string, dirs: readonly string[]): BerthError =>
     hint: INSTALL,
   });
 
+export const noRight = (cause: Error): BerthError =>
+  new BerthError("PermissionDenied", `attach network: ${cause.message}`, {
+    hint: "bridge networks need the host's root; use --network none or host",
+    cause,
+  });
+
 /** A plugin could not be run, or ended without a CNI error. */
 export const pluginBroken = (name: string, command: string, why: string, cause?: unknown): BerthError =>
   new BerthError("FailedPrecondition", `run CNI plugin ${name} ${command}: ${why}`, { hint: INSTALL, cause });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError, isCode } from "@berth/base";
 import { listProcessesWithEnv } from "@berth/linux";
 import { openState, type State } from "@berth/state";
-import { cancelled, noNamespace, noPlugin, noSubnet } from "./errors.ts";
+import { cancelled, noNamespace, noPlugin, noRight, noSubnet } from "./errors.ts";
 import { readIfThere } from "./host.ts";
 import { removeMasquerade } from "./masquerade.ts";
 import { planPlugins, readResult } from "./plan.ts";
@@ -76,13 +76,13 @@ class BridgeNetwork implements Networks {
   }
 
   async detach(containerId: string): Promise<void> {
-    if (!this.#exists() || store.findAttachment(this.#state.db, containerId) === undefined) return;
+    if (this.#record(containerId) === undefined) return;
     using _lease = await this.#lease(containerId, undefined);
     await this.#undo(containerId);
   }
 
   find(containerId: string): NetworkResult | undefined {
-    return this.#exists() ? store.findAttachment(this.#state.db, containerId)?.result : undefined;
+    return this.#record(containerId)?.result;
   }
 
   [Symbol.dispose](): void {
@@ -91,16 +91,27 @@ class BridgeNetwork implements Networks {
   }
 
   get #state(): State {
-    this.#opened ??= openState(this.#path, store.migrations);
-    return this.#opened;
+    try {
+      this.#opened ??= openState(this.#path, store.migrations);
+      return this.#opened;
+    } catch (error) {
+      throw error instanceof BerthError && error.code === "PermissionDenied" ? noRight(error) : error;
+    }
+  }
+
+  /** Undefined too where the records may not be read: who may not write them has attached nothing. */
+  #record(containerId: string): ReturnType<typeof store.findAttachment> {
+    if (this.#opened === undefined && !existsSync(this.#path)) return undefined;
+    try {
+      return store.findAttachment(this.#state.db, containerId);
+    } catch (error) {
+      if (isCode(error, "PermissionDenied")) return undefined;
+      throw error;
+    }
   }
 
   get #path(): string {
     return join(this.#dir, `${this.#name}.db`);
-  }
-
-  #exists(): boolean {
-    return this.#opened !== undefined || existsSync(this.#path);
   }
 
   async #lease(containerId: string, signal: AbortSignal | undefined): Promise<Disposable> {
