@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,12 +29,14 @@ interface Descriptor {
   readonly size: number;
 }
 
-function put(value: unknown, mediaType: string): Descriptor {
+function putInto(to: string, value: unknown, mediaType: string): Descriptor {
   const bytes = Buffer.from(JSON.stringify(value));
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-  writeFileSync(blobPath(layout, digest), bytes);
+  writeFileSync(blobPath(to, digest), bytes);
   return { mediaType, digest, size: bytes.length };
 }
+
+const put = (value: unknown, mediaType: string): Descriptor => putInto(layout, value, mediaType);
 
 // biome-ignore lint/suspicious/noExplicitAny: fixtures take image documents apart
 const json = (path: string): any => JSON.parse(readFileSync(path, "utf8"));
@@ -211,6 +214,64 @@ t("copy and pull --platform: what is in the second of several nested indexes is 
   const other = store.berth("copy", "--platform", `linux/${OWN}`, one, `${served.host}/copy/other:1`);
   assert.match(other.err, new RegExp(`no image for platform linux/${OWN}\nhint: it is there for linux/s390x`));
 });
+
+t(
+  "copy and push --all-platforms of a large nested index: killed half-way, the next one sends only what is missing",
+  async () => {
+    const big = join(dir, "big");
+    tool("cp", "-a", layout, big);
+    const put = (value: unknown, mediaType: string): Descriptor => putInto(big, value, mediaType);
+    const images = Array.from({ length: 200 }, (_, i) => {
+      const platform = { os: "linux", architecture: i === 0 ? OWN : `a${i}` };
+      const manifest = json(blobPath(layout, tagged("own").digest));
+      const config = put({ ...json(blobPath(layout, manifest.config.digest)), ...platform }, manifest.config.mediaType);
+      return { ...put({ ...manifest, config }, MANIFEST), platform };
+    });
+    const inner = [0, 50, 100, 150].map((from) =>
+      put({ schemaVersion: 2, mediaType: INDEX, manifests: images.slice(from, from + 50) }, INDEX),
+    );
+    const index = put({ schemaVersion: 2, mediaType: INDEX, manifests: inner }, INDEX);
+    await using store = new Store();
+    await using served = await Served.start({ ...store.env, BERTH_ROOT: join(store.dir, "served") });
+    const [first, second] = ["big/app:1", "big/copy:1"].map((name) => `${served.host}/${name}`) as [string, string];
+    const annotated = { ...index, annotations: nameOf(first) };
+    writeFileSync(join(big, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [annotated] }));
+    ok(store.berth("load", "-q", "--all-platforms", "-i", big));
+    const killed = async (...args: readonly string[]): Promise<void> => {
+      const child = store.spawn(...args);
+      let sent = 0;
+      await new Promise<void>((resolve) => {
+        child.stderr?.on("data", (text) => {
+          sent += String(text).match(/: (Pushed|Mounted)/g)?.length ?? 0;
+          if (sent > 50) resolve();
+        });
+        child.on("close", () => resolve());
+      });
+      assert.equal(child.exitCode, null, "it was done before it could be killed");
+      child.kill("SIGKILL");
+      await new Promise((resolve) => child.on("close", resolve));
+    };
+    for (const [target, ...args] of [
+      [first, "push", "--all-platforms", first],
+      [second, "copy", first, second],
+    ] as const) {
+      await killed(...args);
+      assert.notEqual(spawnSync("skopeo", ["inspect", "--raw", "--tls-verify=false", `docker://${target}`]).status, 0);
+      const ran = store.berth(...args);
+      ok(ran);
+      const known = ran.err.match(/: Layer already exists$/gm)?.length ?? 0;
+      const sent = ran.err.match(/: (Pushed|Mounted from another repository)$/gm)?.length ?? 0;
+      assert.ok(known > 50 && sent > 0, `${known} were there, ${sent} were sent`);
+      assert.equal(known + sent, 200 + json(blobPath(layout, tagged("own").digest)).layers.length);
+      const again = store.berth(...args);
+      assert.match(ok(again), new RegExp(index.digest));
+      assert.doesNotMatch(again.err, /: (Pushed|Mounted)/);
+    }
+    await using other = new Store();
+    ok(other.berth("pull", "-q", "--all-platforms", second));
+    assert.equal(content(other).length, content(store).length);
+  },
+);
 
 t("run --platform: an image that is here for another platform counts as missing", async () => {
   await using store = new Store();

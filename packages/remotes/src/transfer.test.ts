@@ -112,6 +112,61 @@ test("transfer: wrong documents, short blobs and endless nesting are refused bef
   assert.ok(!s.log.includes("manifest v1"));
 });
 
+test("transfer: children of nested indexes go side by side, a blob of several only once, uploads within their number", async () => {
+  const s = scene();
+  const shared = { mediaType: "x", ...s.keep(Buffer.from("shared")) };
+  const entry = (value: object & { mediaType: string }) => ({ mediaType: value.mediaType, ...s.keep(value) });
+  const imageOf = (i: number) =>
+    entry(manifestOf([shared, ...[1, 2, 3].map((k) => ({ mediaType: "x", ...s.keep(Buffer.from(`${i} ${k}`)) }))]));
+  const images = Array.from({ length: 60 }, (_, i) => imageOf(i));
+  const inner = [0, 20, 40].map((start) => entry(indexOf(images.slice(start, start + 20))));
+  const { registry } = s.options.target;
+  const most = { blobs: 0, manifests: 0 };
+  const now = { blobs: 0, manifests: 0 };
+  const watch = <A extends unknown[], R>(kind: "blobs" | "manifests", call: (...args: A) => Promise<R>) => {
+    return async (...args: A): Promise<R> => {
+      most[kind] = Math.max(most[kind], ++now[kind]);
+      await new Promise((resolve) => setImmediate(resolve));
+      try {
+        return await call(...args);
+      } finally {
+        now[kind]--;
+      }
+    };
+  };
+  const target = {
+    ...s.options.target,
+    registry: {
+      ...registry,
+      pushBlob: watch("blobs", registry.pushBlob),
+      pushManifest: watch("manifests", registry.pushManifest),
+    },
+  };
+  await transfer(s.rootOf(indexOf([...inner, ...images])), ["v1"], { ...s.options, target });
+  assert.equal(s.log.length, new Set(s.log).size);
+  assert.equal(s.log.length, 60 * 4 + 1 + 3 + 1);
+  assert.ok(most.blobs <= 6 && most.blobs > 1, `${most.blobs} uploads at once`);
+  assert.ok(most.manifests > 1, "one after the other");
+  for (const index of inner) {
+    const at = s.log.indexOf(`manifest ${index.digest}`);
+    const { manifests } = JSON.parse(String(s.kept.get(index.digest))) as ReturnType<typeof indexOf>;
+    for (const child of manifests as (typeof shared)[]) assert.ok(s.log.indexOf(`manifest ${child.digest}`) < at);
+  }
+});
+
+test("transfer: the first failure ends the others, and an index that leads to too many documents is refused", async () => {
+  const s = scene();
+  const blobs = Array.from({ length: 100 }, (_, i) => ({ mediaType: "x", ...s.keep(Buffer.from(`blob ${i}`)) }));
+  const images = blobs.map((blob) => ({ mediaType: OCI_MANIFEST, ...s.keep(manifestOf([blob])) }));
+  s.kept.set(blobs[10]?.digest ?? "", Buffer.from("x"));
+  await assert.rejects(transfer(s.rootOf(indexOf(images)), ["v1"], s.options), (e) => isCode(e, "DataLoss"));
+  assert.ok(s.log.length < 60, `${s.log.length} were sent`);
+  const before = s.log.length;
+  const many = s.rootOf(indexOf(Array<object>(10_001).fill(images[0] ?? {})));
+  await assert.rejects(transfer(many, ["v1"], s.options), (e) => isCode(e, "ResourceExhausted"));
+  assert.equal(s.log.length, before);
+});
+
 test("planUploads: six at once; to a registry on loopback no more than there are processors", () => {
   assert.equal(planUploads("registry.example:5000", 2), 6);
   for (const domain of ["127.0.0.1:5000", "localhost", "[::1]:5000"]) {

@@ -7,6 +7,10 @@ import { type Source, verify } from "./source.ts";
 import type { PushProgress } from "./types.ts";
 
 const MAX_UPLOADS = 6;
+/** Children of one index on their way at once: most of their time is waiting for answers. */
+const MAX_CHILDREN = 4;
+/** Documents of one copy; an index that leads to more is made to keep us busy. */
+const MAX_DOCUMENTS = 10_000;
 
 export interface TransferOptions {
   readonly source: Source;
@@ -31,64 +35,123 @@ export interface Root {
  * @param references tags to push it under, or none: by its digest only
  */
 export async function transfer(root: Root, references: readonly string[], options: TransferOptions): Promise<void> {
-  const done = new Set<Digest>();
-  await pushChildren(root, { options, done, depth: 0 });
-  const { target, signal } = options;
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
+  const width = planUploads(options.target.domain, availableParallelism());
+  const limit = createLimit(width);
+  const work: Work = {
+    options: { ...options, signal },
+    root,
+    stop,
+    done: new Map(),
+    left: MAX_DOCUMENTS,
+    width,
+    limit,
+  };
+  await pushChildren(root, 0, work);
+  const { target } = options;
   for (const reference of references.length === 0 ? [root.digest] : references) {
-    await target.registry.pushManifest(target.path, reference, root, signal);
+    await target.registry.pushManifest(target.path, reference, root, options.signal);
   }
 }
 
+/** One transfer. */
 interface Work {
-  readonly options: TransferOptions;
-  /** Blobs and manifests that are there. */
-  readonly done: Set<Digest>;
-  readonly depth: number;
+  readonly options: TransferOptions & { readonly signal: AbortSignal };
+  readonly root: Root;
+  readonly stop: AbortController;
+  /** Blobs and manifests that are there, or on their way. */
+  readonly done: Map<Digest, Promise<void>>;
+  /** Documents that may still be read. */
+  left: number;
+  /** Blobs that are uploaded at once, whichever manifests name them. */
+  readonly width: number;
+  readonly limit: Limit;
+  failure?: { readonly error: unknown };
 }
 
-async function pushChildren(root: Root, work: Work): Promise<void> {
-  const { options, done, depth } = work;
-  const { source, target, signal } = options;
+/** All that a manifest or index names. */
+async function pushChildren({ bytes, digest, mediaType }: Root, depth: number, work: Work): Promise<void> {
+  const { root, options } = work;
   if (depth > MAX_NESTING) {
     throw new BerthError("InvalidArgument", `push ${root.digest}: its indexes are nested too deep`);
   }
-  const document = parseStoredManifest(root.bytes, `manifest ${root.digest}`, root.mediaType);
-  for (const child of document.manifests) {
-    if (done.has(child.digest)) continue;
-    const { bytes } = await source.fetchManifest(child.digest, signal);
-    verify(child, bytes);
-    const manifest = { bytes, mediaType: child.mediaType, digest: child.digest };
-    await pushChildren(manifest, { ...work, depth: depth + 1 });
-    await target.registry.pushManifest(target.path, child.digest, manifest, signal);
-    done.add(child.digest);
-  }
+  const document = parseStoredManifest(bytes, `manifest ${digest}`, mediaType);
+  work.left -= document.manifests.length;
+  if (work.left < 0) throw tooMany(root.digest);
+  await each(document.manifests, MAX_CHILDREN, work, (child) =>
+    once(child, work, () => pushChild(child, depth + 1, work)),
+  );
   const blobs = new Map(document.blobs.filter(isDistributed).map((blob) => [blob.digest, blob]));
-  const missing = [...blobs.values()].filter((blob) => !done.has(blob.digest));
-  options.onProgress?.({ kind: "planned", blobs: missing });
-  await pushBlobs(missing, options);
-  for (const blob of missing) done.add(blob.digest);
+  // The biggest first, so that none is left alone at the end.
+  const sorted = [...blobs.values()].sort((a, b) => b.size - a.size);
+  options.onProgress?.({ kind: "planned", blobs: sorted.filter((blob) => !work.done.has(blob.digest)) });
+  await each(sorted, work.width, work, (blob) => once(blob, work, () => work.limit(() => pushBlob(blob, options))));
 }
 
-/** Several at once, the biggest first, so that none is left alone at the end; the first failure ends the others. */
-async function pushBlobs(blobs: readonly Descriptor[], options: TransferOptions): Promise<void> {
-  const stop = new AbortController();
-  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
-  const queue = blobs.toSorted((a, b) => b.size - a.size).values();
-  let failure: { readonly error: unknown } | undefined;
-  const work = async (): Promise<void> => {
-    for (const blob of queue) {
+async function pushChild(child: Descriptor, depth: number, work: Work): Promise<void> {
+  const { source, target, signal } = work.options;
+  const { bytes } = await source.fetchManifest(child.digest, signal);
+  verify(child, bytes);
+  const manifest = { bytes, mediaType: child.mediaType, digest: child.digest };
+  await pushChildren(manifest, depth, work);
+  await target.registry.pushManifest(target.path, child.digest, manifest, signal);
+}
+
+/** What several documents name is sent by the first of them; the others wait for it. */
+function once({ digest }: Descriptor, { done }: Work, body: () => Promise<void>): Promise<void> {
+  const known = done.get(digest) ?? body();
+  done.set(digest, known);
+  return known;
+}
+
+/** Does it for each, several at once; the first failure ends the whole transfer. */
+async function each<T>(
+  items: readonly T[],
+  width: number,
+  work: Work,
+  body: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of queue) {
+      if (work.failure !== undefined) return;
       try {
-        if (signal.aborted) throw new BerthError("Cancelled", `push blob ${blob.digest}: interrupted`);
-        await pushBlob(blob, { ...options, signal });
+        if (work.options.signal.aborted) throw new BerthError("Cancelled", `push ${work.root.digest}: interrupted`);
+        await body(item);
       } catch (error) {
-        failure ??= { error };
-        stop.abort(error);
+        work.failure ??= { error };
+        work.stop.abort(error);
       }
     }
   };
-  await Promise.all(Array.from({ length: planUploads(options.target.domain, availableParallelism()) }, work));
-  if (failure !== undefined) throw failure.error;
+  await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));
+  if (work.failure !== undefined) throw work.failure.error;
 }
+
+type Limit = (body: () => Promise<void>) => Promise<void>;
+
+/** Lets so many run at once, the others in their order. */
+function createLimit(width: number): Limit {
+  let free = width;
+  const waiting: (() => void)[] = [];
+  return async (body) => {
+    if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+    else free--;
+    try {
+      await body();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free++;
+      else next();
+    }
+  };
+}
+
+const tooMany = (digest: Digest): BerthError =>
+  new BerthError("ResourceExhausted", `push ${digest}: its indexes name more than ${MAX_DOCUMENTS} documents`, {
+    hint: "choose one platform with --platform",
+  });
 
 /**
  * How many blobs to upload at once. To a registry on loopback there is no latency to hide, and it hashes on our processors: more
