@@ -273,6 +273,29 @@ t(
   },
 );
 
+t("load: of a layout that lists the variants of an architecture side by side, the best one is the image", async () => {
+  const flat = join(dir, "flat");
+  tool("cp", "-a", layout, flat);
+  const entries = ["v6", "v7", "v5"].flatMap((variant) => {
+    const manifest = json(blobPath(layout, tagged("own").digest));
+    const platform = { os: "linux", architecture: "arm", variant };
+    const blob = { ...json(blobPath(layout, manifest.config.digest)), ...platform };
+    const config = putInto(flat, blob, manifest.config.mediaType);
+    const entry = { ...putInto(flat, { ...manifest, config }, MANIFEST), platform };
+    return [
+      { ...entry, annotations: nameOf("r.test/named:1") },
+      { ...entry, annotations: nameOf(`r.test/only:${variant}`) },
+    ];
+  });
+  writeFileSync(join(flat, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: entries }));
+  await using store = new Store();
+  ok(store.berth("load", "-q", "--platform", "linux/arm/v7", "-i", flat));
+  const variants = ["named:1", "only:v5", "only:v6"].map((name) =>
+    ok(store.berth("image", "inspect", "--format", "{{.Variant}}", `r.test/${name}`)).trim(),
+  );
+  assert.deepEqual(variants, ["v7", "v5", "v6"]);
+});
+
 t("run --platform: an image that is here for another platform counts as missing", async () => {
   await using store = new Store();
   ok(store.berth("pull", "-q", image));

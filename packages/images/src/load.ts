@@ -20,6 +20,7 @@ import {
   parseImageConfig,
   parseManifest,
   parsePlatform,
+  rankManifests,
   rankPlatform,
 } from "@berth/oci";
 import { recover } from "./collect.ts";
@@ -87,20 +88,34 @@ function findLayoutImages(archive: Archive, platform: string | undefined): reado
     const bytes = archive.readAll(memberOf(entry.digest), MAX_MANIFEST_BYTES);
     const got = digestOf(bytes, algorithmOf(entry.digest));
     if (got !== entry.digest) throw wrongDigest(entry.digest, got);
-    const { annotations = {} } = entry;
-    const name = annotations["io.containerd.image.name"] ?? annotations["org.opencontainers.image.ref.name"];
-    return { root: { bytes, contentType: entry.mediaType, digest: entry.digest }, names: [planName(name)], memberOf };
+    return {
+      root: { bytes, contentType: entry.mediaType, digest: entry.digest },
+      names: [planName(nameOf(entry))],
+      memberOf,
+    };
   });
 }
 
-/** Entries that may be images; where some name the wanted platform, those of other platforms are left out. */
+/**
+ * Entries that may be images. Where some name the wanted platform, those of other platforms are left out, and of those with
+ * one name, or with none, the best is the image.
+ */
 function choose(index: Index, platform: string | undefined): readonly Descriptor[] {
   const host = hostPlatform();
   const want = platform === undefined ? host : parsePlatform(platform, host);
   const entries = index.manifests.filter((entry) => [...INDEX_TYPES, ...MANIFEST_TYPES].includes(entry.mediaType));
-  const suits = (entry: Descriptor): boolean =>
-    entry.platform === undefined || rankPlatform(want, entry.platform) !== undefined;
-  return entries.some((entry) => entry.platform !== undefined && suits(entry)) ? entries.filter(suits) : entries;
+  const told = entries.filter(({ platform: own }) => own !== undefined && rankPlatform(want, own) !== undefined);
+  if (told.length === 0) return entries;
+  const best = new Set(
+    Map.groupBy(told, nameOf)
+      .values()
+      .map((same) => rankManifests(same, want)[0]),
+  );
+  return entries.filter((entry) => entry.platform === undefined || best.has(entry));
+}
+
+function nameOf({ annotations = {} }: Descriptor): string | undefined {
+  return annotations["io.containerd.image.name"] ?? annotations["org.opencontainers.image.ref.name"];
 }
 
 /** Images of what `docker save` wrote before it wrote OCI layouts; a manifest is made for each. */
