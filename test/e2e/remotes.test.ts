@@ -20,28 +20,23 @@ let layout = "";
 /** Debian's docker-registry, and Berth's own. */
 let debian: Registry;
 let own: Served;
-let ownStore: Store;
 let store: Store;
+const made = new AsyncDisposableStack();
 
 before(async () => {
   if (skip) return;
   layout = busyboxLayout(dir);
   derive(layout, "busybox", "second", (root) => writeFileSync(join(root, "etc/second"), "second\n"));
   twoPlatforms(layout, "busybox", "multi");
-  debian = await Registry.start();
-  ownStore = new Store();
-  own = await Served.start(ownStore.env);
+  debian = made.use(await Registry.start());
+  own = made.use(await Served.start(made.use(new Store()).env));
   // Of this test only: no login of whoever runs it.
-  store = new Store({ DOCKER_CONFIG: join(dir, "docker"), XDG_RUNTIME_DIR: join(dir, "xdg"), HOME: dir });
+  store = made.use(new Store({ DOCKER_CONFIG: join(dir, "docker"), XDG_RUNTIME_DIR: join(dir, "xdg"), HOME: dir }));
   ok(store.berth("load", "-i", layout, "-q"));
 });
 
 after(async () => {
-  if (skip) return;
-  await own[Symbol.asyncDispose]();
-  await ownStore[Symbol.asyncDispose]();
-  await debian[Symbol.asyncDispose]();
-  await store[Symbol.asyncDispose]();
+  await made.disposeAsync();
   rmSync(dir, { recursive: true, force: true });
 });
 

@@ -1,6 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { BERTH } from "./harness.ts";
+
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
 
 /** `berth registry serve` in a process of its own, on any free port. */
 export class Served implements AsyncDisposable {
@@ -29,6 +35,11 @@ export class Served implements AsyncDisposable {
       });
       child.on("close", (code) => reject(new Error(`berth registry serve ended with ${code}: ${said}`)));
     });
+    // A test file of which no test was chosen runs its set-up and not its end.
+    child.unref();
+    (child.stderr as Socket).unref();
+    running.add(child);
+    child.on("exit", () => running.delete(child));
     return new Served(url, child);
   }
 
@@ -41,6 +52,7 @@ export class Served implements AsyncDisposable {
   async end(signal: NodeJS.Signals): Promise<number | null> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
     const ended = new Promise<number | null>((resolve) => this.child.on("exit", resolve));
+    this.child.ref();
     this.child.kill(signal);
     return await ended;
   }
