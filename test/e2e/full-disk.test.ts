@@ -11,6 +11,7 @@ import {
   rmSync,
   statfsSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -337,4 +338,23 @@ t("registry serve: a push to a full disk is told at once, gives its space back, 
     assert.equal((await fetch(place)).status, 404);
   }
   assert.ok(failed >= ROUNDS / 2, `${failed} failed`);
+});
+
+t("artifact pull: to a disk that has no room leaves none of its files, and works with space", async () => {
+  await using store = new Store();
+  using disk = new Disk(join(store.dir, "target"));
+  const files = ["first", "second"].map((name) => join(store.dir, name));
+  for (const file of files) writeFileSync(file, Buffer.alloc(500_000, file));
+  const name = `${registry?.host}/full/files:1`;
+  ok(store.berth("artifact", "push", "-q", "--type", "text/x", name, ...files));
+  for (const free of [0, 100_000, 490_000, 600_000, 900_000]) {
+    disk.leave(free);
+    const ran = store.berth("artifact", "pull", "-o", disk.root, name);
+    assert.equal(ran.code, 1, `${free} free`);
+    tellsFull(ran);
+    assert.deepEqual(readdirSync(disk.root), []);
+  }
+  disk.resize(ROOMY);
+  ok(store.berth("artifact", "pull", "-o", disk.root, name));
+  assert.deepEqual(readdirSync(disk.root).sort(), ["first", "second"]);
 });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { BerthError, errnoOf } from "@berth/base";
 import {
   algorithmOf,
@@ -126,7 +126,7 @@ export async function pullArtifact(
     });
   }
   const source = sourceOf(found.sources);
-  for (const { layer, path } of targets) await writeFile(path, layer, source, signal);
+  await writeFiles(targets, source, signal);
   return { digest: found.digest, files: targets.map(({ path }) => path) };
 }
 
@@ -138,13 +138,29 @@ function targetOf(what: string, directory: string, title: string): string {
   throw new BerthError("InvalidArgument", `read artifact ${what}: "${title.slice(0, 100)}" is no file name`);
 }
 
-async function writeFile(
-  path: string,
-  layer: Descriptor,
-  source: Source,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const temporary = `${path.slice(0, path.lastIndexOf("/"))}/.berth-${process.pid}.part`;
+interface Target {
+  readonly layer: Descriptor;
+  readonly path: string;
+}
+
+/** All of them or none: a file gets its name when every other one is whole too. */
+async function writeFiles(targets: readonly Target[], source: Source, signal: AbortSignal | undefined): Promise<void> {
+  const written: { readonly temporary: string; readonly path: string }[] = [];
+  try {
+    for (const [i, { layer, path }] of targets.entries()) {
+      const temporary = `${dirname(path)}/.berth-${process.pid}-${i}.part`;
+      written.push({ temporary, path });
+      await writeFile(temporary, { layer, path }, source, signal);
+    }
+    for (const { temporary, path } of written) renameSync(temporary, path);
+  } catch (error) {
+    for (const { temporary } of written) rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+// biome-ignore format: four parameters on one line read better
+async function writeFile(temporary: string, { layer, path }: Target, source: Source, signal: AbortSignal | undefined): Promise<void> {
   const algorithm = algorithmOf(layer.digest);
   const hash = createHash(algorithm);
   let size = 0;
@@ -164,9 +180,7 @@ async function writeFile(
       });
     }
     await file.sync();
-    renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw fileError("write", path, error);
   }
 }
@@ -174,6 +188,15 @@ async function writeFile(
 function fileError(verb: string, path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (error instanceof BerthError || errno === undefined) return error;
-  const code = errno === "ENOENT" ? "NotFound" : errno === "ENOSPC" ? "ResourceExhausted" : "PermissionDenied";
-  return new BerthError(code, `${verb} ${path}: ${errno}`, { cause: error });
+  const details = { path, errno };
+  if (errno === "ENOSPC" || errno === "EDQUOT" || errno === "EFBIG") {
+    const hint = "free space on its file system; nothing of the artifact was kept";
+    return new BerthError("ResourceExhausted", `${verb} ${path}: no space left (${errno})`, {
+      hint,
+      details,
+      cause: error,
+    });
+  }
+  const code = errno === "ENOENT" ? "NotFound" : "PermissionDenied";
+  return new BerthError(code, `${verb} ${path}: ${errno}`, { details, cause: error });
 }
