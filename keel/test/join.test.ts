@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readlinkSync } from "node:fs";
 import { test } from "node:test";
 import { bundle, keel, type Loose, run, skip, sleeping, state } from "./harness.ts";
 
@@ -56,4 +56,29 @@ test("join: exec is in all namespaces of its container, the clocks' too, and in 
   );
   assert.ok(Number(lines.at(-1)) > 1_000_000_000);
   assert.equal(readlinkSync(`/proc/${pid}/ns/net`), readlinkSync("/proc/self/ns/net"));
+});
+
+test("exec --cgroup: several controllers, together in one flag or in flags of their own, each join the group below", {
+  skip: skip || (existsSync("/sys/fs/cgroup/cgroup.controllers") && "needs cgroup version 1"),
+}, () => {
+  const { id } = sleeping((spec) => {
+    spec.linux.namespaces = spec.linux.namespaces.filter(({ type }: { type: string }) => type !== "cgroup");
+  });
+  const own = (flags: readonly string[]): Map<string, string> => {
+    const ran = keel("exec", ...flags, id, "cat", "/proc/self/cgroup");
+    assert.equal(ran.code, 0, ran.err);
+    const found = new Map<string, string>();
+    for (const line of ran.out.trim().split("\n")) {
+      const [, controllers = "", path = ""] = line.split(":");
+      for (const controller of controllers.split(",")) found.set(controller, path);
+    }
+    return found;
+  };
+  const home = own([]);
+  const below = ["memory", "pids", "freezer"];
+  for (const controller of below) mkdirSync(`/sys/fs/cgroup/${controller}${home.get(controller)}/below`);
+  const inside = own(["--cgroup", "memory,pids:below", "--cgroup", "freezer:/below/"]);
+  for (const [controller, path] of home)
+    assert.equal(inside.get(controller), below.includes(controller) ? `${path}/below` : path, controller);
+  assert.match(keel("exec", "--cgroup", "pids,nosuch:below", id, "true").err, /unknown controller "nosuch"/);
 });

@@ -180,40 +180,55 @@ export function joinSelf(paths: readonly string[]): void {
 }
 
 /**
- * The container's cgroups for a process that asks for a group below them with `exec --cgroup [CONTROLLER:]PATH`.
+ * The container's cgroups for a process that asks for groups below them with `exec --cgroup [CONTROLLER,…:]PATH`, once
+ * or, for different controllers, more often.
  *
  * @throws InvalidArgument for a path that could lead out of the container's cgroup
  */
-export function cgroupsBelow(paths: readonly string[], wanted: string): string[] {
-  const match = /^(?:([a-z_,=0-9]+):)?(.*)$/.exec(wanted) as RegExpExecArray;
-  const below = (match[2] as string).replace(/^\/+|\/+$/g, "");
-  if (below.split("/").indexOf("..") >= 0 || below.indexOf("\u0000") >= 0)
-    throw runtimeError(
-      "InvalidArgument",
-      `bad sub cgroup path: --cgroup must stay below the container's cgroup, is "${wanted}"`,
-    );
-  const found: string[] = [];
+export function cgroupsBelow(paths: readonly string[], wanted: readonly string[]): string[] {
+  const found = paths.slice();
+  for (let i = 0; i < wanted.length; i++) {
+    const text = wanted[i] as string;
+    const match = /^(?:([a-z_,=0-9]+):)?(.*)$/.exec(text) as RegExpExecArray;
+    const below = (match[2] as string).replace(/^\/+|\/+$/g, "");
+    if (below.split("/").indexOf("..") >= 0 || below.indexOf("\u0000") >= 0)
+      throw runtimeError(
+        "InvalidArgument",
+        `bad sub cgroup path: --cgroup must stay below the container's cgroup, is "${text}"`,
+      );
+    const controllers = match[1];
+    if (controllers === undefined) choose(paths, found, below, text);
+    else {
+      const names = controllers.split(",");
+      for (let k = 0; k < names.length; k++) choose(paths, found, below, text, names[k]);
+    }
+  }
+  return found;
+}
+
+/** Puts the group below into `found` for each hierarchy that has the controller, or for all that have the group. */
+function choose(paths: readonly string[], found: string[], below: string, text: string, controller?: string): void {
   let known = false;
   let matched = false;
   for (let i = 0; i < paths.length; i++) {
     const path = paths[i] as string;
-    const mine = match[1] === undefined || path.indexOf(`/${match[1]}/`) >= 0;
-    if (mine) known = true;
-    const there = mine && (below === "" || sys.faccessat(c.AT_FDCWD, `${path}/${below}`, 0, 0) >= 0);
-    if (there) matched = true;
-    found.push(there && below !== "" ? `${path}/${below}` : path);
+    // controllers may share a hierarchy (cpu,cpuacct), whether they are asked for together or not
+    if (controller !== undefined && path.split(/[/,]/).indexOf(controller) < 0) continue;
+    known = true;
+    if (below !== "" && sys.faccessat(c.AT_FDCWD, `${path}/${below}`, 0, 0) < 0) continue;
+    matched = true;
+    found[i] = below === "" ? path : `${path}/${below}`;
   }
   if (!known)
     throw runtimeError(
       "InvalidArgument",
-      `unknown controller "${match[1]}" in --cgroup: the container has no cgroup of it`,
+      `unknown controller "${controller}" in --cgroup: the container has no cgroup of it`,
     );
   if (!matched)
     throw runtimeError(
       "NotFound",
-      `error adding pid to the group "${wanted}" below the container's cgroup (--cgroup): no such file or directory`,
+      `error adding pid to the group "${text}" below the container's cgroup (--cgroup): no such file or directory`,
     );
-  return found;
 }
 
 /** Directory of the version 2 cgroup that a process is in now; it may have moved below the one it was made in. */

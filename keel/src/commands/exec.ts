@@ -28,7 +28,7 @@ const FLAGS = {
     "no-new-privs": "bool",
     cap: "list",
     "preserve-fds": "string",
-    cgroup: "string",
+    cgroup: "list",
     "ignore-paused": "bool",
     "no-subreaper": "bool",
   },
@@ -66,7 +66,7 @@ function execute(): number {
     detach,
     preserveFds,
     ignorePaused: values["ignore-paused"] === "true",
-    cgroup: values["cgroup"] || "",
+    cgroups: parsed.lists["cgroup"] || [],
   });
   return detach ? 0 : attend(executed.pid, executed.master, signals);
 }

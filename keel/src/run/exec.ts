@@ -32,8 +32,8 @@ export interface ExecOptions {
   readonly detach: boolean;
   readonly preserveFds: number;
   readonly ignorePaused: boolean;
-  /** `--cgroup`, "" for the container's own. */
-  readonly cgroup: string;
+  /** `--cgroup`, none for the container's own. */
+  readonly cgroups: readonly string[];
 }
 
 export interface Executed {
@@ -87,7 +87,7 @@ function planExec(options: ExecOptions): ExecPlan {
     schedule: scheduleOf(options.process, options.spec.linux),
     affinity: options.process.execCPUAffinity ? rare().planExecAffinity(options.process) : undefined,
     filter: seccomp ? filterFor(seccomp, context().root) : undefined,
-    cgroups: options.cgroup === "" ? limited : cgroupsBelow(limited, options.cgroup),
+    cgroups: cgroupsBelow(limited, options.cgroups),
   };
 }
 
@@ -140,7 +140,7 @@ function spawnExec(planned: ExecPlan, options: ExecOptions, mine: number, ends: 
   // the container's processes must not trace ours before it has let go of the host (CVE-2016-9962)
   must(sys.prctl(c.PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
   if (ends.joined !== 0) must(sys.setns(pidfd, ends.joined), "join the container's pid namespace");
-  const home = unifiedPath(record, options.cgroup, cgroups[0] || "");
+  const home = unifiedPath(record, options.cgroups.length > 0, cgroups[0] || "");
   const cgroup =
     home === "" ? -1 : must(sys.open(home, c.O_PATH | c.O_DIRECTORY, 0), `error adding pid to cgroup ${home}`);
   // inherited, so that it holds before the process is in the container's cgroup
@@ -183,10 +183,10 @@ function joinedEarly(record: Record): number {
  * The version 2 cgroup to be born in, "" for none. Init may have moved to a group below the one it was made in, which
  * then takes no processes itself (facts e.8).
  */
-function unifiedPath(record: Record, wanted: string, path: string): string {
+function unifiedPath(record: Record, wanted: boolean, path: string): string {
   if (record.hybrid) return unifiedCgroup(record.pid, hybridMount(), record.hybrid);
   if (!record.unified) return "";
-  return wanted === "" ? unifiedCgroup(record.pid, "/sys/fs/cgroup", path) : path;
+  return wanted ? path : unifiedCgroup(record.pid, "/sys/fs/cgroup", path);
 }
 
 const died = (): RuntimeError =>
