@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type Bundle, bundle, KEEL, keel, keelDetached, type Loose, run, skip } from "./harness.ts";
+import { type Bundle, bundle, KEEL, keel, keelDetached, type Loose, run, skip, sleeping } from "./harness.ts";
 
 /** What the OCI's validation programs and runc's and crun's suites look at, in our own words. */
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
@@ -140,6 +140,39 @@ t("hooks: a failure quotes what the hook wrote; the environment and directory ar
     };
   });
   assert.equal(run(made).out, `inherited\n${made.rootfs}\n`);
+});
+
+t("hooks: one on the host without an environment has the runtime's PATH, an empty environment stays empty", () => {
+  const made = bundle(["true"]);
+  const hook = (file: string, env?: readonly string[]): Loose => ({
+    path: "/bin/sh",
+    args: ["sh", "-c", `/usr/bin/env >"${made.dir}/${file}"`],
+    ...(env && { env }),
+  });
+  const spec = JSON.parse(readFileSync(join(made.dir, "config.json"), "utf8")) as Loose;
+  spec.hooks = {
+    prestart: [hook("prestart")],
+    createRuntime: [hook("createRuntime", [])],
+    createContainer: [hook("createContainer")],
+    poststop: [hook("poststop", ["PATH=/own"])],
+  };
+  writeFileSync(join(made.dir, "config.json"), JSON.stringify(spec));
+  const ran = run(made);
+  assert.equal(ran.code, 0, ran.err);
+  const path = (file: string): string | undefined =>
+    /^PATH=(.*)$/m.exec(readFileSync(join(made.dir, file), "utf8"))?.[1];
+  assert.equal(path("prestart"), process.env["PATH"]);
+  assert.equal(path("createRuntime"), undefined);
+  assert.equal(path("createContainer"), process.env["PATH"]);
+  assert.equal(path("poststop"), "/own");
+});
+
+t("exec --cap: a capability that this keel does not know is told and left out", () => {
+  const target = sleeping();
+  const ran = keel("exec", "--cap", "CAP_UNKNOWN", "--cap", "kill", target.id, "grep", "CapEff", "/proc/self/status");
+  assert.equal(ran.code, 0, ran.err);
+  assert.match(ran.err, /ignoring unknown or unavailable capabilities: \[CAP_UNKNOWN\]/);
+  assert.ok(BigInt(`0x${/CapEff:\s+(\w+)/.exec(ran.out)?.[1]}`) & (1n << 5n), ran.out);
 });
 
 t("hooks: startContainer hooks are confined by the program's filter", () => {

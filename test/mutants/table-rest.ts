@@ -296,8 +296,8 @@ export const OTHER_ROWS: readonly Row[] = [
   {
     id: "class: hooks inherit",
     wrong: "hooks get descriptors or variables of the runtime",
-    guard: "close-on-exec for all from 3 on; the environment is the hook's own",
-    tests: [HOOK_FDS, "fds: a hook gets no variable of the caller"],
+    guard: "close-on-exec for all from 3 on; the environment is the hook's own, or PATH alone",
+    tests: [HOOK_FDS, "fds: a hook gets no variable of the caller but PATH"],
     weaken: [
       {
         name: "hooks get descriptors",

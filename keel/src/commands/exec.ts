@@ -6,7 +6,6 @@ import { readJson } from "../lib/files.ts";
 import { runCommand } from "../lib/report.ts";
 import { execInContainer } from "../run/exec.ts";
 import { attend, openSignals } from "../run/foreground.ts";
-import { CAPABILITIES } from "../spec/capabilities.ts";
 import type { Process, Spec } from "../spec/types.ts";
 import { validateProcess } from "../spec/validate.ts";
 import { getRecord, readSpec } from "../state/store.ts";
@@ -78,10 +77,10 @@ function processFromFlags(spec: Spec, parsed: Parsed): Process {
   const args = parsed.rest.slice(1);
   if (args.length === 0)
     throw runtimeError("InvalidArgument", "process args cannot be empty", "name the command after the container id");
+  // one that is unknown is told and left out, as in a process file
   const caps = (lists["cap"] || []).map((name) => {
-    const full = name.toUpperCase().indexOf("CAP_") === 0 ? name.toUpperCase() : `CAP_${name.toUpperCase()}`;
-    if (CAPABILITIES.indexOf(full) < 0) throw runtimeError("InvalidArgument", `--cap: unknown capability "${name}"`);
-    return full;
+    const upper = name.toUpperCase();
+    return upper.indexOf("CAP_") === 0 ? upper : `CAP_${upper}`;
   });
   const user = parseUser(values["user"], base, lists["additional-gids"] || []);
   const own = base.capabilities || {};

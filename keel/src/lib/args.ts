@@ -99,7 +99,7 @@ export function checkId(id: string): string {
     throw runtimeError(
       "InvalidArgument",
       `invalid container ID format: "${id}"`,
-      "use letters, digits and _+.- only, not starting with a dot",
+      "an invalid character: use letters, digits and _+.- only, not starting with a dot",
     );
   }
   return id;

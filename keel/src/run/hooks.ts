@@ -1,4 +1,5 @@
 import * as c from "../lib/consts.ts";
+import { envValue } from "../lib/env.ts";
 import { callError, must, mustGet, runtimeError } from "../lib/errors.ts";
 import { traced } from "../lib/trace.ts";
 import type { Hook } from "../spec/types.ts";
@@ -146,7 +147,16 @@ function execHook(
   sys.resetSignals();
   if (around) around.confine();
   const argv = hook.args && hook.args.length > 0 ? hook.args : [hook.path];
-  const result = sys.execve(hook.path, argv, hook.env || (around ? around.env : []));
+  const result = sys.execve(hook.path, argv, hook.env || (around ? around.env : pathOnly()));
   sys.writeAll(2, `start hook ${hook.path}: ${sys.errnoText(-result)}\n`);
   return sys.exit(127);
+}
+
+/**
+ * Of a hook on the host that has no environment of its own: runc and crun give it all of theirs, and some look for their
+ * tools in its PATH. The caller's other variables may be secrets.
+ */
+function pathOnly(): string[] {
+  const path = envValue(sys.environ(), "PATH");
+  return path === undefined ? [] : [`PATH=${path}`];
 }

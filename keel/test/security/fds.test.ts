@@ -86,7 +86,7 @@ t("fds: hooks get stdio and nothing else", () => {
   assert.equal(readFileSync(join(made.rootfs, "fds"), "utf8"), "startContainer 4\n");
 });
 
-t("fds: a hook gets no variable of the caller", () => {
+t("fds: a hook gets no variable of the caller but PATH", () => {
   const made = bundle(["true"]);
   const spec = JSON.parse(readFileSync(join(made.dir, "config.json"), "utf8")) as Loose;
   spec.hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", `export -p >${made.dir}/env`] }] };
