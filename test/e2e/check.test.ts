@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { busyboxLayout, derive, twoPlatforms } from "./fixtures.ts";
 import { ok, probe, Store, tool } from "./harness.ts";
 import { Registry } from "./registry.ts";
+import { Served } from "./served.ts";
 
 const skip = probe("docker-registry", "skopeo", "umoci");
 const dir = mkdtempSync(join(tmpdir(), "berth-check-"));
@@ -128,4 +129,28 @@ t("system check --repair: with the registry gone the image goes, with its layers
   assert.match(ok(store.berth("system", "check", "-r")), /: removed: it is to be pulled or loaded again\n/);
   assert.equal(ok(store.berth("images", "-q")), "");
   assert.deepEqual(readdirSync(snapshots(store)), []);
+});
+
+t("system check: what a served repository has lost is told, and with --repair the next push brings it", async () => {
+  await using store = Store.with(layout);
+  await using other = new Store();
+  await using served = await Served.start(other.env);
+  const name = `${served.host}/check/served:1`;
+  ok(store.berth("tag", "second", name));
+  ok(store.berth("push", "-q", name));
+  const files = readdirSync(blobs(other));
+  for (const file of files) {
+    rmSync(join(blobs(other), file));
+    const found = other.berth("system", "check");
+    assert.equal(found.code, 1);
+    assert.match(
+      found.out,
+      new RegExp(`^repository check/served: its (blob|manifest) sha256:${file} is missing or damaged$`, "m"),
+    );
+    assert.match(ok(other.berth("system", "check", "--repair")), /: removed: it is to be pushed again\n/);
+    assert.match(ok(other.berth("system", "check")), /no problems/);
+    ok(store.berth("push", "-q", name));
+    assert.deepEqual(readdirSync(blobs(other)).sort(), [...files].sort());
+    assert.match(ok(other.berth("system", "check")), /no problems/);
+  }
 });

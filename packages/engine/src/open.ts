@@ -12,6 +12,7 @@ import * as snapshots from "@berth/snapshots";
 import { openState, type State } from "@berth/state";
 import * as volumes from "@berth/volumes";
 import { attach } from "./attach.ts";
+import { check } from "./check.ts";
 import { type Context, runtimeRoot } from "./context.ts";
 import { create } from "./create.ts";
 import { exec } from "./exec.ts";
@@ -60,11 +61,7 @@ export function openEngine(options: EngineOptions = {}): Engine {
     push: (ref, pushOptions) => ctx.images.push(ref, pushOptions),
     tag: (source, name) => ctx.images.tag(source, name),
     untag: (ref, names) => ctx.images.untag(ref, names),
-    check: async (checkOptions) => {
-      await settleAll(ctx);
-      await settleImageMounts(ctx);
-      return await ctx.images.check(checkOptions);
-    },
+    check: (checkOptions) => check(ctx, checkOptions),
     history: (ref) => history(ctx, ref),
     diffImage: async (ref) => await ctx.snapshots.diff(ctx.images.get(ref).chainId),
     mountImage: (ref) => mountImage(ctx, ref),

@@ -99,7 +99,7 @@ export interface CheckOptions {
 }
 
 export interface Problem {
-  /** `blob sha256:…`, `layer sha256:…`, `image NAME`, `container ID`. */
+  /** `blob sha256:…`, `layer sha256:…`, `image NAME`, `container ID`, `repository NAME`. */
   readonly what: string;
   readonly why: string;
   /** What was done about it; undefined: nothing. */

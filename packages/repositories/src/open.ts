@@ -3,7 +3,7 @@ import type { Content, Upload } from "@berth/content";
 import { algorithmOf, type Descriptor, type Digest, type DigestAlgorithm, type StoredManifest } from "@berth/oci";
 import type { State } from "@berth/state";
 import * as store from "./store.ts";
-import type { KeptManifest, Page, PageOptions, PutManifest, Repositories } from "./types.ts";
+import type { Kept, KeptManifest, Page, PageOptions, PutManifest, Repositories } from "./types.ts";
 
 /** How long a blob that no manifest names is kept: a push may take its time. */
 const FRESH_MS = 86_400_000;
@@ -123,6 +123,10 @@ class StoredRepositories implements Repositories {
     const { after = "", limit, artifactType } = options;
     const query = { name, subject, artifactType, after, limit: limit + 1 };
     return toPage(store.listReferrers(this.#state.db, query), limit);
+  }
+
+  verify(): readonly Kept[] {
+    return store.listKept(this.#state.db).filter(({ digest }) => !this.#content.has(digest));
   }
 
   usedBlobs(): ReadonlySet<Digest> {

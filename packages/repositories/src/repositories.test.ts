@@ -46,6 +46,20 @@ function scratch() {
 
 const DAY_MS = 86_400_000;
 
+test("verify: manifests and named blobs without a file; not what was deleted, never came or may have expired", async () => {
+  using s = scratch();
+  const [named, deleted, lone] = await Promise.all(["named", "deleted", "lone"].map((text) => s.push("app", text)));
+  const absent = digestOf("never came");
+  const manifest = s.put("app", ["v1"], [named, deleted, absent] as Digest[]);
+  assert.deepEqual(s.repositories.verify(), []);
+  s.repositories.removeBlob("app", deleted as Digest);
+  for (const digest of [named, deleted, lone, manifest]) s.content.discard(digest as Digest);
+  assert.deepEqual(s.repositories.verify(), [
+    { repository: "app", kind: "blob", digest: named },
+    { repository: "app", kind: "manifest", digest: manifest },
+  ]);
+});
+
 test("usedBlobs: what a manifest names and manifests themselves; others for a day since they were asked for", async () => {
   using s = scratch();
   const [named, fresh, asked, old] = await Promise.all(

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Descriptor, Digest, StoredManifest } from "@berth/oci";
 import type { Migration } from "@berth/state";
-import type { KeptManifest } from "./types.ts";
+import type { Kept, KeptManifest } from "./types.ts";
 
 /** Tables of this package. */
 export const migrations: readonly Migration[] = [
@@ -171,6 +171,22 @@ export function listReferrers(db: DatabaseSync, query: ReferrerQuery): readonly 
     size: Number(row["size_bytes"]),
     ...(row["annotations"] === null ? {} : { annotations: JSON.parse(String(row["annotations"])) }),
     ...(row["artifact_type"] === null ? {} : { artifactType: String(row["artifact_type"]) }),
+  }));
+}
+
+/** Manifests, and blobs that were pushed and that a manifest names: what garbage collection never takes. */
+export function listKept(db: DatabaseSync): readonly Kept[] {
+  const rows = db
+    .prepare(
+      `SELECT repository, digest, 'manifest' AS kind FROM repository_manifest
+       UNION SELECT b.repository, b.digest, 'blob' FROM repository_blob b JOIN repository_reference USING (repository, digest)
+       ORDER BY repository, kind, digest`,
+    )
+    .all();
+  return rows.map((row) => ({
+    repository: String(row["repository"]),
+    kind: row["kind"] as Kept["kind"],
+    digest: row["digest"] as Digest,
   }));
 }
 

@@ -7,6 +7,13 @@ export interface KeptManifest {
   readonly sizeBytes: number;
 }
 
+/** Something that a repository has. */
+export interface Kept {
+  readonly repository: string;
+  readonly kind: "manifest" | "blob";
+  readonly digest: Digest;
+}
+
 /** A part of a sorted list, and whether there is more behind it. */
 export interface Page<T> {
   readonly items: readonly T[];
@@ -67,6 +74,8 @@ export interface Repositories {
     options: PageOptions & { readonly artifactType?: string | undefined },
   ): Page<Descriptor>;
 
+  /** What has lost its file. */
+  verify(): readonly Kept[];
   /** Blobs that garbage collection must keep. */
   usedBlobs(): ReadonlySet<Digest>;
 }
