@@ -27,7 +27,7 @@ export const images = command({
       value: "FORMAT",
       doc: "table, json, or a Go template such as '{{.ID}}'; 'table TEMPLATE' with headers",
     },
-    filter: { type: "list", short: "f", value: "KEY=VALUE", doc: "reference, label, dangling, before, since" },
+    filter: { type: "list", short: "f", value: "KEY=VALUE", doc: "reference, label, dangling, before, since, until" },
   },
   run: async (context, [name], flags) => {
     const engine = await context.engine();

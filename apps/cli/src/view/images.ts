@@ -1,6 +1,7 @@
 import { BerthError, formatBytes, formatDuration, shortId } from "@berth/base";
 import type { ImageSummary } from "@berth/engine";
 import { familiarName, parseReference } from "@berth/oci";
+import { parseTime } from "../commands/logs.ts";
 import { formatTime, hasLabel, parseFilters, type RowKind } from "./format.ts";
 
 /** One line of `images`: an image under one of its names. */
@@ -89,7 +90,11 @@ export function filterImages(
   name: string | undefined,
   labelsOf: LabelsOf,
 ): readonly ImageRow[] {
-  const tests = parseFilters(filters).map(([key, value]) => testFor(key, value, rows, labelsOf));
+  const parsed = parseFilters(filters);
+  const tests = parsed.flatMap(([key, value]) => (key === "reference" ? [] : [testFor(key, value, rows, labelsOf)]));
+  // docker: one of several references is enough, and all of the others must hold.
+  const references = parsed.flatMap(([key, value]) => (key === "reference" ? [referenceTest(value)] : []));
+  if (references.length > 0) tests.push((row) => references.some((test) => test(row)));
   if (name !== undefined) tests.push(referenceTest(name));
   return rows.filter((row) => tests.every((test) => test(row)));
 }
@@ -101,8 +106,6 @@ function testFor(
   labelsOf: LabelsOf,
 ): (row: ImageRow) => boolean {
   switch (key) {
-    case "reference":
-      return referenceTest(value);
     case "label":
       return ({ image }) => hasLabel(labelsOf(image), value);
     case "dangling":
@@ -112,9 +115,13 @@ function testFor(
       const { createdAtMs } = referenceRow(rows, value).image;
       return ({ image }) => (key === "before" ? image.createdAtMs < createdAtMs : image.createdAtMs > createdAtMs);
     }
+    case "until": {
+      const until = parseTime(value, "--filter until", Date.now());
+      return ({ image }) => image.createdAtMs < until;
+    }
     default:
       throw new BerthError("InvalidArgument", `invalid filter '${key}'`, {
-        hint: "the filters are reference, label, dangling, before, since",
+        hint: "the filters are reference, label, dangling, before, since, until",
       });
   }
 }
@@ -126,15 +133,30 @@ function referenceRow(rows: readonly ImageRow[], name: string): ImageRow {
   return row;
 }
 
-/** `debian`, `debian:12`, `docker.io/library/debian`, or with `*` and `?` as in file names. */
+/** Go's path.Match, as docker has it: nothing matches a slash. */
+function parseGlob(pattern: string): RegExp {
+  const parts = pattern.match(/\[\^?[^\]]+\]|\\.|./gs) ?? [];
+  const source = parts.map((part) => {
+    if (part === "*") return "[^/]*";
+    if (part === "?") return "[^/]";
+    if (part.length > 2) return `[${part.slice(1).replaceAll(/[[\\]/g, "\\$&")}`;
+    if (part === "[") throw badPattern(pattern);
+    return part.slice(-1).replace(/[\\^$.*+?()[\]{}|/]/, "\\$&");
+  });
+  try {
+    return new RegExp(`^${source.join("")}$`);
+  } catch {
+    throw badPattern(pattern);
+  }
+}
+
+const badPattern = (pattern: string): BerthError =>
+  new BerthError("InvalidArgument", `invalid filter 'reference=${pattern}': not a pattern of *, ? and [a-z]`);
+
+/** `debian`, `debian:12`, `docker.io/library/debian`, or with `*`, `?` and `[a-z]` as in file names. */
 function referenceTest(pattern: string): (row: ImageRow) => boolean {
   if (/[*?[]/.test(pattern)) {
-    const glob = new RegExp(
-      `^${pattern
-        .replaceAll(/[.+^${}()|\\]/g, "\\$&")
-        .replaceAll("*", "[^/]*")
-        .replaceAll("?", "[^/]")}$`,
-    );
+    const glob = parseGlob(pattern);
     return (row) => glob.test(row.repository) || glob.test(`${row.repository}:${row.tag}`);
   }
   const wanted = parseReference(pattern);

@@ -174,6 +174,17 @@ test("images: every name a row, short as docker shows it, untagged ones as <none
   assert.match(show(["dangling=true"]), /^<none>.*\n$/);
   assert.match(show(["label=tier=front"], "debian"), /^debian 12 .*\n$/);
   assert.equal(show(["label=tier=back"]), "");
+  assert.equal(show(["reference=debian", "reference=*/x/y"]).split("\n").length - 1, 2, "one of them is enough");
+  assert.match(show(["until=1h"]), /^debian 12 (.*\n){3}$/);
+  assert.match(show(["until=2000-01-01"]), /^<none>.*\n$/);
+  assert.equal(show(["reference=[c-d]ebian:[^0-9]*"]), "");
+  assert.match(show(["reference=[c-d]ebian:1[0-9]"]), /^debian.*\n$/);
+  for (const bad of ["reference=a[", "reference=[z-a]", "until=never", "nosuch=1"])
+    assert.throws(
+      () => show([bad]),
+      (e) => isCode(e, "InvalidArgument"),
+      bad,
+    );
   for (const [name, count] of [
     ["debian", 1],
     ["debian:12", 1],
