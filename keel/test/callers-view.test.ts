@@ -167,6 +167,21 @@ t("hooks: one on the host without an environment has the runtime's PATH, an empt
   assert.equal(path("poststop"), "/own");
 });
 
+t("devices: /dev/ptmx leads to the container's own terminals, also when config.json has it as a device", () => {
+  for (const user of [false, true]) {
+    const made = bundle(["readlink", "/dev/ptmx"], (s) => {
+      s.linux.devices = [{ path: "/dev/ptmx", type: "c", major: 5, minor: 2 }];
+      if (!user) return;
+      s.linux.namespaces.push({ type: "user" });
+      s.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      s.linux.gidMappings = s.linux.uidMappings;
+    });
+    if (user) spawnSync("chown", ["-R", "100000:100000", made.rootfs]);
+    const ran = run(made);
+    assert.equal(ran.out, "pts/ptmx\n", ran.err);
+  }
+});
+
 t("exec --cap: a capability that this keel does not know is told and left out", () => {
   const target = sleeping();
   const ran = keel("exec", "--cap", "CAP_UNKNOWN", "--cap", "kill", target.id, "grep", "CapEff", "/proc/self/status");

@@ -249,6 +249,8 @@ function planDevices(devices: readonly Device[], bind: boolean, steps: Step[]): 
     const kind = device.type === "b" ? c.S_IFBLK : device.type === "p" ? c.S_IFIFO : c.S_IFCHR;
     const mode = kind | (device.fileMode === undefined ? 0o666 : device.fileMode & 0o7777);
     const path = clean(device.path);
+    // always the container's own (runtime-spec "Default Devices"), never the host's with the terminals behind it
+    if (path === "/dev/ptmx") continue;
     steps.push({
       op: "device",
       path,
@@ -265,5 +267,5 @@ function planDevices(devices: readonly Device[], bind: boolean, steps: Step[]): 
     const [target, path] = DEFAULT_LINKS[i] as readonly [string, string];
     steps.push({ op: "symlink", target, path });
   }
-  if (!own["/dev/ptmx"]) steps.push({ op: "symlink", target: "pts/ptmx", path: "/dev/ptmx" });
+  steps.push({ op: "symlink", target: "pts/ptmx", path: "/dev/ptmx" });
 }
