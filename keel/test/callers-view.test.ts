@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type Bundle, bundle, KEEL, keel, keelDetached, type Loose, run, skip, sleeping } from "./harness.ts";
+import { type Bundle, bundle, KEEL, keel, keelDetached, type Loose, run, skip, sleeping, until } from "./harness.ts";
 
 /** What the OCI's validation programs and runc's and crun's suites look at, in our own words. */
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
@@ -280,8 +280,7 @@ t(
     assert.equal(keel("kill", made.id, "KILL").code, 0);
     const alive = (pid: number): boolean =>
       existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-    for (let i = 0; i < 100 && pids.some(alive); i++) await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.deepEqual(pids.filter(alive), []);
+    await until(() => !pids.some(alive));
     assert.match(keel("kill", made.id, "0").err, /container not running/);
     assert.equal(keel("kill", "--all", made.id, "0").code, 0);
     keel("delete", made.id);

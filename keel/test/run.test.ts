@@ -15,6 +15,7 @@ import {
   sleeping,
   state,
   stateDir,
+  until,
   withoutNamespace,
 } from "./harness.ts";
 
@@ -285,7 +286,7 @@ t("hooks: a timeout kills the hook", () => {
   assert.match(ran.err, /timed out after 1 s/);
 });
 
-t("life cycle: create waits, start runs once, delete refuses a running one", () => {
+t("life cycle: create waits, start runs once, delete refuses a running one", async () => {
   const made = bundle(["sh", "-c", "touch /started; sleep 1000"]);
   const pidFile = join(made.dir, "pid");
   assert.equal(keelDetached("create", "-b", made.dir, "--pid-file", pidFile, made.id).code, 0);
@@ -299,8 +300,7 @@ t("life cycle: create waits, start runs once, delete refuses a running one", () 
   assert.match(keel("delete", made.id).err, /cannot delete container .* that is not stopped: running/);
   assert.match(keel("list").out, new RegExp(`${made.id}\\s+\\d+\\s+running`));
   assert.equal(keel("kill", made.id, "KILL").code, 0);
-  for (let i = 0; i < 100 && state(made.id).status !== "stopped"; i++);
-  assert.equal(state(made.id).status, "stopped");
+  await until(() => state(made.id).status === "stopped");
   assert.match(keel("exec", made.id, "true").err, /cannot exec in a stopped container/);
   assert.equal(keel("delete", made.id).code, 0);
   assert.match(keel("state", made.id).err, /container does not exist/);

@@ -17,6 +17,7 @@ import {
   sleeping,
   state,
   stateDir,
+  until,
 } from "./harness.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "keel-service-"));
@@ -115,10 +116,7 @@ t("NOTIFY_SOCKET: start returns when the container says READY=1, and the manager
   assert.equal(await codeOf(keelWith(manager, made, "create", "-b", made.dir, made.id)), 0);
   const start = keelWith(manager, made, "start", made.id);
   const { pid } = state(made.id);
-  for (let attempt = 0; !existsSync(socketOf(manager, pid)); attempt++) {
-    assert.ok(attempt < 100);
-    await sleep(20);
-  }
+  await until(() => existsSync(socketOf(manager, pid)));
   say(manager, pid, "STATUS=working");
   await sleep(200);
   assert.equal(start.exitCode, null, "it must wait");
@@ -138,10 +136,7 @@ t(
     const made = bundle(["sh", "-c", "while ! test -e /go; do sleep 0.05; done; exit 4"]);
     mkdirSync(join(made.rootfs, "run/notify"), { recursive: true });
     const running = keelWith(manager, made, "run", "-b", made.dir, made.id);
-    for (let attempt = 0; state(made.id)?.status !== "running"; attempt++) {
-      assert.ok(attempt < 100);
-      await sleep(50);
-    }
+    await until(() => state(made.id)?.status === "running");
     const { pid } = state(made.id);
     say(manager, pid, "READY=1");
     await manager.hears(`READY=1|MAINPID=${pid}|`);
@@ -216,10 +211,7 @@ t("kill 0: sends nothing, and tells whether the container is there", async () =>
   assert.equal(keel("kill", target.id, "0").code, 0);
   assert.equal(state(target.id).status, "running");
   assert.equal(keel("kill", target.id, "sigkill").code, 0);
-  for (let attempt = 0; state(target.id).status !== "stopped"; attempt++) {
-    assert.ok(attempt < 100);
-    await sleep(20);
-  }
+  await until(() => state(target.id).status === "stopped");
   assert.match(keel("kill", target.id, "0").err, /container not running/);
 });
 

@@ -15,8 +15,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { bundle, KEEL, keel, type Loose, run, skip, sleeping, stateDir, withoutNamespace } from "../harness.ts";
+import { bundle, KEEL, keel, type Loose, run, skip, sleeping, stateDir, until, withoutNamespace } from "../harness.ts";
 import { attacker, skipRace } from "./attack.ts";
 
 const t = (name: string, body: () => void | Promise<void>): void => void test(name, { skip }, body);
@@ -106,7 +105,7 @@ test("fds: a process of the container cannot look into one that joins it (CVE-20
   const root = join(target.dir, "state");
   const child = spawn(KEEL, ["--root", root, "run", "-b", target.dir, target.id], { stdio: "ignore" });
   try {
-    for (let i = 0; i < 100 && !existsSync(join(target.rootfs, "seen")); i++) await sleep(20);
+    await until(() => existsSync(join(target.rootfs, "seen")));
     const script = 'i=0; while [ $i -lt 300 ]; do i=$((i+1)); "$@" >/dev/null 2>&1; done';
     spawnSync("sh", ["-c", script, "sh", KEEL, "--root", root, "exec", target.id, "true"]);
     // a container that shares the pid namespace is born among hostile processes too
