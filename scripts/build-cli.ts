@@ -14,11 +14,21 @@ const ROOT = resolve(import.meta.dirname, "..");
 const script = join(ROOT, "dist/berth.cjs");
 const snapshot = join(ROOT, "dist/berth.blob");
 
+/** What a module would read of the builder's process, were it to look at its top; each is put back in the footer. */
+const TABOO = ["argv", "cwd", "env", "execPath", "geteuid", "getuid", "pid"];
+
 const banner = `{ const require = (id) => {
   if (id === "node:fs" || id === "node:path") return process.getBuiltinModule(id);
   let loaded;
   return new Proxy({}, { get: (_, name) => (loaded ??= process.getBuiltinModule(id))[name] });
-};`;
+};
+const isBuilding = process.getBuiltinModule("node:v8").startupSnapshot.isBuildingSnapshot();
+const taken = isBuilding ? ${JSON.stringify(TABOO)}.map((name) => [name, Object.getOwnPropertyDescriptor(process, name)]) : [];
+for (const [name] of taken) Object.defineProperty(process, name, { configurable: true, get: () => {
+  throw new Error("a module reads process." + name + " at its top: it would get the builder's (ADR 20)");
+} });`;
+
+const footer = "for (const [name, was] of taken) Object.defineProperty(process, name, was); }";
 
 const result = await build({
   absWorkingDir: ROOT,
@@ -37,7 +47,7 @@ const result = await build({
   // bcryptjs asks it for salts where there is no Web Crypto; we only compare, and Node.js has it.
   alias: { crypto: "./scripts/no-crypto.ts" },
   banner: { js: banner },
-  footer: { js: "}" },
+  footer: { js: footer },
   logLevel: "warning",
 });
 const [file] = result.outputFiles;
