@@ -145,8 +145,9 @@ t("hooks: a failure quotes what the hook wrote; the environment and directory ar
 t("hooks: one on the host without an environment has the runtime's PATH, an empty environment stays empty", () => {
   const made = bundle(["true"]);
   const hook = (file: string, env?: readonly string[]): Loose => ({
-    path: "/bin/sh",
-    args: ["sh", "-c", `/bin/cat /proc/self/environ >"${made.dir}/${file}"`],
+    // no shell: some export a PATH of their own
+    path: "/bin/cp",
+    args: ["cp", "/proc/self/environ", join(made.dir, file)],
     ...(env && { env }),
   });
   const spec = JSON.parse(readFileSync(join(made.dir, "config.json"), "utf8")) as Loose;
