@@ -63,8 +63,8 @@ function traced(
   command: readonly string[],
 ): Ran & { readonly killed: boolean } {
   const args = ["-f", "-qq", "-e", `trace=${CALLS.join(",")}`, ...flags, BERTH, ...command];
-  const env = { ...store.env, NODE_DISABLE_COMPILE_CACHE: "1" };
-  const { status, signal, stdout, stderr } = spawnSync("strace", args, { env, encoding: "utf8", timeout: 60_000 });
+  const options = { env: store.env, encoding: "utf8", timeout: 60_000 } as const;
+  const { status, signal, stdout, stderr } = spawnSync("strace", args, options);
   return { code: status ?? 128, out: stdout, err: stderr, killed: signal === "SIGKILL" || status === 137 };
 }
 
